@@ -1,0 +1,577 @@
+#!/usr/bin/env python3
+"""Build pointsman in this folder, then serve its examples or run its tests.
+
+    python3 bootstrap.py [build]           build, and say which commands bin/ has
+    python3 bootstrap.py serve [ARG ...]   build, bin/paster serve deploy.ini ARG ...
+    python3 bootstrap.py test              build, then every check on every Python here
+    python3 bootstrap.py test ARG ...      build, bin/test ARG ... and nothing else
+
+Assignments for buildout (SECTION:OPTION=VALUE) go before the command.
+
+Needs Python 3.11 or newer with venv, and, at the first call, the network.  What is
+there and still right is kept; what an interruption left behind is made again.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        "bootstrap.py needs Python 3.11 or newer, and %s is %d.%d.  Call it with a "
+        "newer one, for example: python3.11 bootstrap.py"
+        % (sys.executable or "this", sys.version_info[0], sys.version_info[1])
+    )
+
+import ast
+import configparser
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+ROOT = Path(__file__).resolve().parent
+BIN = ROOT / "bin"
+VENV = ROOT / ".venv"
+STATE = ROOT / ".bootstrap"  # the log, the lock, the other Pythons of `test`
+LOG = STATE / "bootstrap.log"
+# In a virtual environment this is the Python that the environment was made from.
+PYTHON = os.path.realpath(sys.executable)
+# What .venv itself holds.  The other distributions become eggs.
+TOOLS = ("pip", "setuptools", "wheel", "packaging", "zc.buildout", "ruff")
+SCRIPTS = {
+    "paster": "serves an ini file: bin/paster serve deploy.ini",
+    "pointsman": "the command of operators: bin/pointsman --help",
+    "test": "runs the tests: bin/test -k routing",
+    "bench": "measures the host beside other servers",
+    "py": "a Python that sees everything",
+    "ruff": "finds faults of style, and formats",
+    "mypy": "checks types",
+    "lint-imports": "checks that imports keep to the layers",
+    "coverage": "shows what no test reaches: bin/coverage run -m pytest",
+    "gunicorn": "another server: bin/gunicorn --paste deploy.ini",
+    "waitress-serve": "another server: bin/waitress-serve --call",
+}
+PYTHONS = (11, 12, 13)  # the minor versions of Python 3 that the tests run on
+# A Debian package that some test needs -> a file that shows that it is there.
+SYSTEM_PACKAGES = {
+    "uwsgi-core": "/usr/bin/uwsgi-core",
+    "uwsgi-plugin-python3": "/usr/lib/uwsgi/plugins/python3_plugin.so",
+}
+# With one of these words, paster starts no server.
+ASKING = {"-h", "--help", "--status", "--stop-daemon", "status", "stop"}
+UNREACHABLE = re.compile(
+    "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError"
+    "|SSLError|ConnectionResetError|name resolution|Network is unreachable"
+)
+
+
+class Failure(Exception):
+    """What could not be done, why, and what to do: for the person at the terminal."""
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Return this process's environment without what would change a build."""
+    unwanted = {"PYTHONWARNINGS", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"}
+    unwanted |= {"VIRTUAL_ENV", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"}
+    unwanted |= {"PIP_REQUIRE_VIRTUALENV", "PIP_REQUIREMENT", "PIP_CONSTRAINT"}
+    kept = {k: v for k, v in os.environ.items() if k not in unwanted}
+    return kept | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"} | extra
+
+
+# The build: .venv, the wheels, then buildout.
+
+
+def read_pins(text: str) -> dict[str, str]:
+    """Return the pins of a versions.cfg: distribution -> version."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    return dict(parser["versions"])
+
+
+def requirements(pins: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    """Return the lines that tell pip to take exactly these."""
+    return [f"{name}=={pins[name]}" for name in names]
+
+
+def digest(*parts: str) -> str:
+    """Return what a stamp holds: it differs as soon as one part does."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def build_digest(root: Path, python: str, assignments: Sequence[str]) -> str:
+    """Return the digest of everything that the build of ``root`` is made from."""
+    source = (root / "src" / "pointsman" / "__init__.py").read_text("utf-8")
+    version = re.findall(r"^__version__ = .*$", source, re.MULTILINE)
+    files = [root / "setup.py", root / "buildout.cfg", root / "versions.cfg"]
+    texts = [path.read_text("utf-8") for path in files]
+    return digest(str(root), python, sys.version, *assignments, *version, *texts)
+
+
+def is_stamped(stamp: Path, expected: str) -> bool:
+    """Say whether the work that writes ``stamp`` last was finished on this input."""
+    try:
+        return stamp.read_text("utf-8") == expected
+    except OSError:
+        return False
+
+
+def build(assignments: Sequence[str]) -> None:
+    """Bring bin/ up to date; one build at a time in this folder."""
+    stamp = VENV / "build.stamp"
+    expected = build_digest(ROOT, PYTHON, assignments)
+    if is_built(stamp, expected):
+        return
+    if importlib.util.find_spec("ensurepip") is None:
+        raise Failure(
+            f"{PYTHON} cannot make virtual environments: it has no ensurepip.  On "
+            "Debian and Ubuntu: apt-get install python3-venv"
+        )
+    with locked():
+        if is_built(stamp, expected):  # by the one that held the lock
+            return
+        if not stamp.exists():  # interrupted: buildout's notes may be cut short
+            (ROOT / ".installed.cfg").unlink(missing_ok=True)
+            shutil.rmtree(ROOT / "develop-eggs", ignore_errors=True)
+        stamp.unlink(missing_ok=True)
+        LOG.write_text("", "utf-8")
+        pins = read_pins((ROOT / "versions.cfg").read_text("utf-8"))
+        make_environment(PYTHON, VENV, pins, TOOLS)
+        run_buildout(assignments)
+        stamp.write_text(expected, "utf-8")
+
+
+def is_built(stamp: Path, expected: str) -> bool:
+    """Say whether bin/ is there and its Python too, made from this very input."""
+    needed = [VENV / "bin" / "python", *(BIN / name for name in SCRIPTS)]
+    return is_stamped(stamp, expected) and all(path.exists() for path in needed)
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """Hold the lock of this folder.
+
+    The commands of the build inherit it: one that outlives a killed bootstrap.py
+    still keeps the next one out.
+    """
+    try:
+        STATE.mkdir(exist_ok=True)
+        lock = (STATE / "lock").open("a")
+    except OSError as error:
+        raise Failure(
+            f"The build goes into {ROOT}, and nothing can be written there ({error})."
+            "  Make it yours, or clone into a folder of your own."
+        ) from None
+    with lock:
+        os.set_inheritable(lock.fileno(), True)  # noqa: FBT003
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another build in this folder", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make_environment(
+    python: str, folder: Path, pins: Mapping[str, str], names: Iterable[str]
+) -> None:
+    """Make ``folder`` a virtual environment with ``names``, and wheels of all pins."""
+    wanted = requirements(pins, names)
+    stamp = folder / "environment.stamp"
+    expected = digest(str(folder), python, *wanted)
+    pip = [str(folder / "bin" / "python"), "-m", "pip"]
+    fresh = not is_stamped(stamp, expected) or not Path(pip[0]).exists()
+    if fresh:
+        stamp.unlink(missing_ok=True)
+        step("environment", [python, "-m", "venv", "--clear", folder])
+    wheels = fetch_wheels(pip, folder, pins)
+    if fresh:
+        offline = ["--no-deps", "--no-index", "--find-links", wheels.as_uri()]
+        step("packages", [*pip, "install", *offline, *wanted])
+        stamp.write_text(expected, "utf-8")
+
+
+def fetch_wheels(pip: Sequence[str], folder: Path, pins: Mapping[str, str]) -> Path:
+    """Return the folder with a wheel for each pin, filled whole or not at all.
+
+    pip chooses, because it prefers the wheel with the compiled parts: between a pure
+    and a compiled wheel of one version buildout takes either.
+    """
+    wheels, part = folder / "wheels", folder / "wheels.part"
+    text = "\n".join(requirements(pins, pins))
+    if not is_stamped(wheels / "pins.txt", text):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        (part / "pins.txt").write_text(text, "utf-8")
+        command = [*pip, "download", "--no-deps", "-r", part / "pins.txt"]
+        step("wheels", [*command, "-d", part / "dist"])
+        shutil.rmtree(wheels, ignore_errors=True)
+        part.rename(wheels)
+    return wheels / "dist"
+
+
+def run_buildout(assignments: Sequence[str]) -> None:
+    """Let buildout make eggs/ and bin/ from the wheels and from nothing else.
+
+    The variables are for the pip that buildout calls; without them the build of our
+    own egg fetches whatever setuptools is the newest.
+    """
+    cache = f"buildout:download-cache={VENV}/wheels"
+    command = [VENV / "bin" / "buildout", cache, "buildout:install-from-cache=true"]
+    step(
+        "eggs and bin/",
+        [*command, *assignments],
+        PIP_CONFIG_FILE=os.devnull,
+        PIP_FIND_LINKS=(VENV / "wheels" / "dist").as_uri(),
+        PIP_NO_INDEX="1",
+    )
+
+
+def step(title: str, command: Sequence[object], **extra: str) -> None:
+    """Run one command of the build: a line on the terminal, everything in the log."""
+    print(f"  {title:<16}", end="", flush=True)
+    words = [str(word) for word in command]
+    start = time.monotonic()
+    with LOG.open("a+", encoding="utf-8") as log:
+        print(f"\n== {title}: {' '.join(words)}", file=log, flush=True)
+        begin = log.tell()
+        done = subprocess.run(
+            words,
+            cwd=ROOT,
+            env=clean_environment(**extra),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            close_fds=False,  # for the lock
+            check=False,
+        )
+        log.seek(begin)
+        said = log.read()
+    if done.returncode:
+        print("failed", flush=True)
+        raise Failure(advice(title, said))
+    print(f"{time.monotonic() - start:6.1f} s", flush=True)
+
+
+def advice(title: str, said: str) -> str:
+    """Return what to tell about a step that failed after it ``said`` this."""
+    if UNREACHABLE.search(said):
+        reason = (
+            "The package index could not be reached.  Check the network, or name "
+            "another index in PIP_INDEX_URL; then call bootstrap.py again."
+        )
+    elif "No space left on device" in said:
+        reason = "The disk is full: a build takes 400 MB.  Then call it again."
+    else:
+        reason = "Its last lines:\n" + "\n".join(said.strip().splitlines()[-15:])
+    return f"The step “{title}” failed.  {reason}\nThe whole log: {LOG}"
+
+
+def say_commands() -> int:
+    """List what a build has put into bin/."""
+    print("bin/ has")
+    for name, purpose in SCRIPTS.items():
+        print(f"  {name:<16}{purpose}")
+    return 0
+
+
+# serve
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Become ``paster serve deploy.ini``; a second process tells when it answers."""
+    command = [str(BIN / "paster"), "serve", "deploy.ini", *arguments]
+    if not ASKING.intersection(arguments):
+        variables = dict(a.split("=", 1) for a in arguments if re.match(r"\w+=", a))
+        host, port = server_address(ROOT / "deploy.ini", variables)
+        if answers(host, port):
+            raise Failure(
+                f"Something answers on {host}:{port} already.  Stop it, or change the "
+                "port in deploy.ini."
+            )
+        announce_when_up(host, port)
+    os.chdir(ROOT)
+    os.execve(command[0], command, clean_environment())
+
+
+def server_address(ini: Path, variables: Mapping[str, str]) -> tuple[str, int]:
+    """Return host and port of ``[server:main]``, as a client here reaches them."""
+    parser = configparser.ConfigParser({"here": str(ini.parent), **variables})
+    try:
+        parser.read_string(ini.read_text("utf-8"))
+        section = parser["server:main"]
+        host, port = section.get("host", "127.0.0.1"), section.get("port", "8080")
+        if "listen" in section:
+            host, _, port = section["listen"].split()[0].rpartition(":")
+        number = int(port)
+    except (OSError, ValueError, LookupError, configparser.Error) as error:
+        raise Failure(
+            f"{ini} does not say in [server:main] where to listen: {error}"
+        ) from None
+    everywhere = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1"}
+    return {**everywhere, "[::]": "[::1]"}.get(host, host), number
+
+
+def answers(host: str, port: int) -> bool:
+    """Say whether an HTTP server answers there, with whatever status."""
+    connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def announce_when_up(host: str, port: int) -> None:
+    """Leave a process behind that prints the addresses once the server answers.
+
+    The server will be this process.  It forks twice, so that the server has no child
+    that it does not know.
+    """
+    server = os.getpid()
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    if os.fork() == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        while Path(f"/proc/{server}").exists():
+            if answers(host, port):
+                print(announcement(f"http://{host}:{port}"), flush=True)
+                break
+            time.sleep(0.05)
+    os._exit(0)
+
+
+def announcement(base: str) -> str:
+    """Return what to show to somebody who has just started the server."""
+    lines = "".join(f"    {line}\n" for line in curl_lines(ROOT / "examples", base))
+    return f"\npointsman answers on {base}/ (Ctrl-C stops it).  Try:\n\n{lines}"
+
+
+def curl_lines(folder: Path, base: str) -> list[str]:
+    """Return the curl lines of the docstrings below ``folder``, for ``base``."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        with contextlib.suppress(SyntaxError, ValueError):  # the server tells those
+            docstring = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+            lines = map(str.strip, docstring.splitlines())
+            found += [line for line in lines if line.startswith("curl ")]
+    return [line.replace("http://127.0.0.1:8080", base) for line in found]
+
+
+# test
+
+
+class Result(NamedTuple):
+    """How a check went; ``tests`` counts those that passed, failed, were skipped."""
+
+    title: str
+    seconds: float
+    ok: bool
+    tests: Counter[str]
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Run every check, whatever the one before it said; 0 when all are well."""
+    install_system_packages()
+    if arguments:
+        return run([BIN / "test", *arguments])
+    this = f"Python 3.{sys.version_info[1]}"
+    return summarise(
+        [
+            check("ruff check", [BIN / "ruff", "check"]),
+            check("ruff format", [BIN / "ruff", "format", "--check"]),
+            check("mypy", [BIN / "mypy"]),
+            check("lint-imports", [BIN / "lint-imports", "--no-logo"]),
+            check(this, [BIN / "test"], VENV / "report.xml"),
+            *(check_on(minor, python) for minor, python in other_pythons().items()),
+        ]
+    )
+
+
+def run(command: Sequence[object], **extra: str) -> int:
+    """Run a command for the person at the terminal; return its exit code."""
+    words = [str(word) for word in command]
+    environment = clean_environment(**extra)
+    return subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
+
+
+def check(
+    title: str, command: Sequence[object], report: Path | None = None, **extra: str
+) -> Result:
+    """Run one check; with ``report``, it is pytest and writes its results there."""
+    print(f"\n== {title}", flush=True)
+    start = time.monotonic()
+    if report is None:
+        code, tests = run(command, **extra), Counter[str]()
+    else:
+        report.unlink(missing_ok=True)
+        code = run([*command, f"--junitxml={report}"], **extra)
+        tests = read_report(report)
+    return Result(title, time.monotonic() - start, code == 0, tests)
+
+
+def read_report(report: Path) -> Counter[str]:
+    """Count the tests in a JUnit report.
+
+    Without a report pytest did not live to write one, which is a failure.
+    """
+    try:
+        suites = list(ET.parse(report).iter("testsuite"))
+    except (OSError, ET.ParseError):
+        return Counter(failed=1)
+    tests, failures, errors, skipped = (
+        sum(int(suite.get(key, "0")) for suite in suites)
+        for key in ("tests", "failures", "errors", "skipped")
+    )
+    failed = failures + errors
+    return Counter(passed=tests - failed - skipped, failed=failed, skipped=skipped)
+
+
+def summarise(results: Sequence[Result]) -> int:
+    """Print how each check went and, last, the tests of all Pythons together."""
+    print("\n== summary")
+    for title, seconds, ok, tests in results:
+        said = "ok" if ok else "FAILED"
+        print(f"  {title:<14}{seconds:7.1f} s  {said:<8}{counted(tests) * bool(tests)}")
+    print(counted(sum((result.tests for result in results), Counter())))
+    return 0 if all(result.ok for result in results) else 1
+
+
+def counted(tests: Counter[str]) -> str:
+    """Return the counts as those who read the last line of a run expect them."""
+    skipped = f", {tests['skipped']} skipped" if tests["skipped"] else ""
+    return f"{tests['passed']} passed, {tests['failed']} failed{skipped}"
+
+
+def check_on(minor: int, python: str) -> Result:
+    """Run the unit and contract tests on another Python, in an environment of its own.
+
+    The source is used in place; what makes it a distribution, for entry points, is
+    the egg-info that the build has put there.
+    """
+    title = f"Python 3.{minor}"
+    print(f"\n== environment of {python}", flush=True)
+    folder = STATE / f"python-3.{minor}"
+    pins = read_pins((ROOT / "versions.cfg").read_text("utf-8"))
+    try:
+        with locked():
+            make_environment(python, folder, pins, pins)
+    except Failure as failure:
+        print(failure)
+        return Result(title, 0.0, ok=False, tests=Counter(failed=1))
+    suites = filter(
+        Path.exists, (ROOT / "tests" / name for name in ("unit", "contract"))
+    )
+    command = [folder / "bin" / "python", "-m", "pytest", *suites]
+    return check(title, command, folder / "report.xml", PYTHONPATH=str(ROOT / "src"))
+
+
+def other_pythons() -> dict[int, str]:
+    """Return the supported Pythons that are here beside this one, by minor version."""
+    found = {}
+    for minor in set(PYTHONS) - {sys.version_info[1]}:
+        for path in candidates(minor, os.environ.get("PATH", ""), Path.home()):
+            with contextlib.suppress(OSError, subprocess.CalledProcessError):
+                probe = [path, "-c", "import ensurepip, sys; print(sys.executable)"]
+                said = subprocess.check_output(probe, stderr=subprocess.DEVNULL)
+                found[minor] = os.path.realpath(said.decode().strip())
+                break
+    return found
+
+
+def candidates(minor: int, search_path: str, home: Path) -> list[str]:
+    """Return where a Python 3.``minor`` may be, the best first; not all need work."""
+    folders = [*search_path.split(os.pathsep), "/usr/local/bin", "/usr/bin"]
+    pyenv = map(str, home.glob(f".pyenv/versions/3.{minor}.*/bin"))
+    folders += sorted(pyenv, key=version_in, reverse=True)
+    found = [shutil.which(f"python3.{minor}", path=folder) for folder in folders]
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def version_in(path: str) -> list[int]:
+    """Return the numbers in ``path``, so that 3.12.10 comes after 3.12.9."""
+    return [int(number) for number in re.findall(r"\d+", path)]
+
+
+def install_system_packages() -> None:
+    """Install what tests need from Debian or Ubuntu, or say what is missing."""
+    missing = [p for p, proof in SYSTEM_PACKAGES.items() if not Path(proof).exists()]
+    if not missing:
+        return
+    if os.geteuid() or not shutil.which("apt-get"):
+        print(
+            f"Missing, so that tests are skipped: {' '.join(missing)} (apt-get install)"
+        )
+        return
+    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"]
+    install = [*apt, "install", "--no-install-recommends", *missing]
+    try:
+        with locked(), services_off():
+            step("apt-get update", [*apt, "update"], DEBIAN_FRONTEND="noninteractive")
+            step("apt-get install", install, DEBIAN_FRONTEND="noninteractive")
+    except Failure as failure:
+        print(failure)
+
+
+@contextlib.contextmanager
+def services_off() -> Iterator[None]:
+    """Keep packages from starting their services: invoke-rc.d(8) takes 101 for no."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n", "ascii")
+    try:
+        policy.chmod(0o755)
+        yield
+    finally:
+        policy.unlink()
+
+
+# The command line
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
+    words = list(arguments)
+    assignments = []
+    while words and re.match(r"[\w.-]+:[\w.-]+[+-]?=", words[0]):
+        assignments.append(words.pop(0))
+    command, *rest = words or ["build"]
+    if command in {"-h", "--help", "help"}:
+        print(__doc__)
+        return 0
+    if command not in {"build", "serve", "test"} or (command == "build" and rest):
+        print(f"What is “{' '.join(words)}”?\n\n{__doc__}", file=sys.stderr)
+        return 2
+    try:
+        build(assignments)
+        if command == "build":
+            return say_commands()
+        return serve(rest) if command == "serve" else test(rest)
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted; the next call goes on from here.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The control surface: what is asked of a node over HTTP."""

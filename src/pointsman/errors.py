@@ -1,0 +1,95 @@
+"""The errors of pointsman, sorted by whose fault they are.  Values.
+
+::
+
+    Error
+    ├── ConfigError      the operator: an ini, a service list, a file's mode
+    ├── ArtifactError    the artifact: what was read cannot be a package
+    │   └── ClashError   two owners for one name, or two services for one path
+    ├── LoadError        the service's own code failed while it was loaded
+    │   └── StuckError   ... and has not come back from it
+    ├── ServiceError     the service's own code answered nonsense
+    ├── ReleaseError     this machine: sockets, processes, trees, disks
+    └── Refused          the caller of the control surface
+
+Each takes typed arguments and writes its own sentence: what failed, on what,
+and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Error(Exception):
+    """The root: everything that pointsman raises on purpose."""
+
+
+class ConfigError(Error):
+    """The operator's files say something that cannot be done."""
+
+
+class ArtifactError(Error):
+    """The bytes of a package cannot be used as one."""
+
+    def __init__(self, package: str, origin: str, reason: str) -> None:
+        """Name the ``package``, the file or folder it is from, and the reason."""
+        super().__init__(f"{package} ({origin}): {reason}")
+        self.package = package
+        self.origin = origin
+        self.reason = reason
+
+
+class ClashError(ArtifactError):
+    """A name or a path that is somebody else's already; the first one keeps it."""
+
+
+class LoadError(Error):
+    """A package's own code failed; ``traceback`` is its text, without our frames."""
+
+    def __init__(self, package: str, reason: str, traceback: str = "") -> None:
+        """Tell which ``package`` failed and why."""
+        super().__init__(f"{package}: {reason}")
+        self.package = package
+        self.reason = reason
+        self.traceback = traceback
+
+
+class StuckError(LoadError):
+    """Loading has not come back; only a restart of this process frees it."""
+
+
+class ServiceError(Error):
+    """A service answered something that WSGI or its contract does not allow."""
+
+    def __init__(self, service: str, origin: str, reason: str) -> None:
+        """Name the ``service`` and the file that it comes from."""
+        super().__init__(f"the service {service} ({origin}) {reason}")
+        self.service = service
+        self.origin = origin
+        self.reason = reason
+
+
+class ReleaseError(Error):
+    """This machine does not allow it: a port, a process, a file, a disk."""
+
+
+class Refused(Error):  # noqa: N818 - the word of the control surface
+    """The control surface does not do what it was asked."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        """Carry the HTTP ``status`` and the problem document's texts (RFC 9457)."""
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,41 @@
+"""Whose a module name is: the host's names are refused to packages.  Effects.
+
+A service called ``json`` or ``click`` would be right for itself and wrong for
+everybody that it calls.  So a name belongs to one owner.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pointsman.namespace.space import is_facade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def host_file(top: str, ours: Iterable[Path] = ()) -> str | None:
+    """Return where the host has the top-level module ``top``, or None.
+
+    ``ours`` are directories of service sources that may be on ``sys.path``; what
+    lies there is not the host's.
+    """
+    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        return _standard(top)
+    if top in sys.modules and not is_facade(top):
+        return getattr(sys.modules[top], "__file__", None) or "built into the host"
+    own = {path.resolve() for path in ours}
+    path = [entry for entry in sys.path if Path(entry).resolve() not in own]
+    spec = PathFinder.find_spec(top, path)
+    if spec is None:
+        return None
+    return spec.origin or next(iter(spec.submodule_search_locations or ()), "a folder")
+
+
+def _standard(top: str) -> str:
+    spec = PathFinder.find_spec(top, sys.path)
+    where = spec.origin if spec else "built into Python"
+    return f"the standard library, {where}"

@@ -1,0 +1,238 @@
+"""The lists that other libraries keep for the whole process, per version.  Effects.
+
+A module that is imported again registers again: a metric, a log handler, an exit
+function.  Left alone, the first would raise, the second would log every line
+twice, and all would hold the old version for ever.  So registrations *made by the
+code of a namespace itself* are noted with it (what a host library does while a
+service imports it is the host's) and end with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import linecache
+import logging
+import sys
+import threading
+import typing
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import prometheus_client
+from prometheus_client.metrics import MetricWrapperBase
+
+from pointsman.namespace import callers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.registry import Collector
+
+    from pointsman.namespace.space import Namespace
+
+_log = logging.getLogger(__name__)
+_lock = threading.RLock()  # guards _ordinary and the default metric registry's swaps
+_ordinary: dict[str, Any] = {}
+
+
+@dataclass(slots=True)
+class Belongings:
+    """What the code of one namespace has registered in the process."""
+
+    at_exit: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = (
+        field(default_factory=list)
+    )
+    handlers: list[tuple[logging.Logger, logging.Handler]] = field(default_factory=list)
+    collectors: list[Collector] = field(default_factory=list)
+
+
+def install() -> None:
+    """Scope the registries, once per process."""
+    registry = prometheus_client.REGISTRY
+    with _lock:
+        if _ordinary:
+            return
+        _ordinary.update(
+            register=registry.register,
+            add_handler=logging.Logger.addHandler,
+            start=threading.Thread.start,
+            at_exit=atexit.register,
+            not_at_exit=atexit.unregister,
+        )
+        registry.register = _register  # type: ignore[method-assign]
+        logging.Logger.addHandler = _add_handler  # type: ignore[method-assign]
+        threading.Thread.start = _start  # type: ignore[method-assign]
+        atexit.register = _at_exit  # type: ignore[assignment]
+        atexit.unregister = _not_at_exit
+        _ordinary["at_exit"](_run_all_at_exit)
+
+
+def release(space: Namespace, heir: Namespace | None = None) -> None:
+    """End what a namespace has registered; its metrics go on in ``heir``'s.
+
+    Nothing that its code raises on the way gets out of here; it is logged.
+    """
+    belongings = space.belongings
+    _spaces_at_exit.discard(space)
+    for logger, handler in belongings.handlers:
+        _quietly(space, logger.removeHandler, handler)
+        _quietly(space, handler.close)
+    for collector in belongings.collectors:
+        _withdraw(collector)
+    for collector in heir.belongings.collectors if heir else ():
+        _readmit(collector)
+    run_at_exit(space)
+    _forget_finders(space)
+    for clear in typing._cleanups:  # type: ignore[attr-defined]  # noqa: SLF001
+        clear()  # List[OwnClass] is held by typing's caches
+
+
+def silence(space: Namespace) -> None:
+    """Detach the log handlers of a version whose successor has its own."""
+    for logger, handler in space.belongings.handlers:
+        _quietly(space, logger.removeHandler, handler)
+
+
+def forget_lines(files: Iterable[str]) -> None:
+    """Drop source lines that tracebacks have left in ``linecache``."""
+    for file in files:
+        linecache.cache.pop(file, None)
+
+
+# METRICS
+
+
+def _register(collector: Collector) -> None:
+    space = callers.directly("prometheus_client")
+    if space is None:
+        _ordinary["register"](collector)
+        return
+    with _lock:
+        for older in _same_names(collector):
+            if not _belongs_to(older, space.package.name):
+                break  # and let the registry say that it is a duplicate
+            if _continues(collector, older):
+                # One state for both versions: the count goes on, and what the old
+                # version still counts is not lost.
+                collector.__dict__ = older.__dict__
+            _withdraw(older)
+        _ordinary["register"](collector)
+        space.belongings.collectors.append(collector)
+        _owners[collector] = space.package.name
+
+
+_owners: weakref.WeakKeyDictionary[Collector, str] = weakref.WeakKeyDictionary()
+
+
+def _belongs_to(collector: Collector, package: str) -> bool:
+    return _owners.get(collector) == package
+
+
+def _same_names(collector: Collector) -> list[Collector]:
+    registry: Any = prometheus_client.REGISTRY
+    names = registry._get_names(collector)  # noqa: SLF001
+    known = registry._names_to_collectors  # noqa: SLF001
+    return list({id(known[n]): known[n] for n in names if n in known}.values())
+
+
+def _continues(new: Collector, old: Collector) -> bool:
+    """Tell whether two metrics are one: same type, name, labels and buckets."""
+    if type(new) is not type(old) or not isinstance(new, MetricWrapperBase):
+        return False
+    before, after = vars(old), vars(new)
+    same = ("_name", "_labelnames", "_kwargs", "_upper_bounds", "_states")
+    return all(before.get(key) == after.get(key) for key in same)
+
+
+def _withdraw(collector: Collector) -> None:
+    registry: Any = prometheus_client.REGISTRY
+    with _lock, contextlib.suppress(KeyError):
+        registry.unregister(collector)
+
+
+def _readmit(collector: Collector) -> None:
+    registry: Any = prometheus_client.REGISTRY
+    with _lock, contextlib.suppress(ValueError):
+        if collector not in registry._collector_to_names:  # noqa: SLF001
+            _ordinary["register"](collector)
+
+
+# LOGGING
+
+
+def _add_handler(self: logging.Logger, hdlr: logging.Handler) -> None:
+    _ordinary["add_handler"](self, hdlr)
+    space = callers.directly("logging")
+    if space is not None:
+        space.belongings.handlers.append((self, hdlr))
+
+
+# THREADS
+
+
+def _start(self: threading.Thread) -> None:
+    space = callers.nearest()
+    if space is not None:
+        setattr(self, callers.MARK, weakref.ref(space))
+    _ordinary["start"](self)
+
+
+# EXIT FUNCTIONS
+
+_spaces_at_exit: weakref.WeakSet[Namespace] = weakref.WeakSet()
+
+
+def _at_exit(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> Any:
+    space = callers.directly("atexit")
+    if space is None:
+        return _ordinary["at_exit"](function, *args, **kwargs)
+    space.belongings.at_exit.append((function, args, kwargs))
+    _spaces_at_exit.add(space)
+    return function
+
+
+def _not_at_exit(function: Callable[..., object], /) -> None:
+    space = callers.directly("atexit")
+    if space is None:
+        _ordinary["not_at_exit"](function)
+        return
+    kept = [entry for entry in space.belongings.at_exit if entry[0] != function]
+    space.belongings.at_exit[:] = kept
+
+
+def run_at_exit(space: Namespace) -> None:
+    """Call what a namespace wants called at its end, the last one first."""
+    while space.belongings.at_exit:
+        function, args, kwargs = space.belongings.at_exit.pop()
+        _quietly(space, function, *args, **kwargs)
+
+
+def _run_all_at_exit() -> None:
+    for space in list(_spaces_at_exit):
+        run_at_exit(space)
+
+
+def _quietly(
+    space: Namespace, function: Callable[..., object], *args: Any, **kwargs: Any
+) -> None:
+    try:
+        function(*args, **kwargs)
+    except Exception:  # a stranger's clean-up must not stop ours
+        _log.exception("%s: %r failed while it was retired", space, function)
+
+
+# FINDERS
+
+
+def _forget_finders(space: Namespace) -> None:
+    for hooks in (sys.meta_path, sys.path_hooks):
+        hooks[:] = [hook for hook in hooks if not _made_by(hook, space)]
+
+
+def _made_by(hook: object, space: Namespace) -> bool:
+    kind = hook if isinstance(hook, type) or callable(hook) else type(hook)
+    module = space.modules.get(getattr(kind, "__module__", ""))
+    name = getattr(kind, "__qualname__", "").partition(".")[0]
+    return module is not None and name in vars(module)

@@ -1,0 +1,108 @@
+"""Files of its own for each version of a package, as long as it lives.  Effects.
+
+``__file__``, templates, ``importlib.resources``, ``inspect.getsource`` and
+tracebacks lead to files.  If those were the ones that somebody edits, an old
+version would show the new text.  So each artifact is laid out once below the work
+directory, in a folder of this process that nobody else writes to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pointsman.errors import ReleaseError
+
+if TYPE_CHECKING:
+    from pointsman.model import Artifact
+
+_FOLDER = re.compile(r"(\d+)-(\d+)\Z")
+
+
+class Unpacked:
+    """The artifacts laid out by this process.  Any thread.
+
+    Close it to remove them; what a killed process left is removed by the next
+    one that starts with the same work directory.
+    """
+
+    def __init__(self, work_dir: Path) -> None:
+        """Lay out below ``work_dir/run``; make nothing yet."""
+        self._parent = work_dir / "run"
+        self._lock = threading.Lock()  # guards _users and the folders
+        self._users: dict[Path, int] = {}
+        self._pid = os.getpid()
+        self.base = self._parent / f"{self._pid}-{started(self._pid)}"
+
+    def place(self, artifact: Artifact) -> Path:
+        """Return the folder of ``artifact``, laid out; give it back by `leave`.
+
+        Raises:
+            ReleaseError: the disk does not take it.
+
+        """
+        folder = self.base / f"{artifact.package}@{artifact.digest[:12]}"
+        with self._lock:
+            try:
+                if folder not in self._users:
+                    self._lay_out(artifact, folder)
+            except OSError as error:
+                message = (
+                    f"cannot lay out {artifact.package} in {folder}: "
+                    f"{error.strerror or error}; give work_dir room and rights"
+                )
+                raise ReleaseError(message) from error
+            self._users[folder] = self._users.get(folder, 0) + 1
+        return folder
+
+    def leave(self, folder: Path) -> bool:
+        """Give a folder back; True when that was its last user and it is gone."""
+        with self._lock:
+            self._users[folder] = self._users.get(folder, 1) - 1
+            if self._users[folder]:
+                return False
+            del self._users[folder]
+            shutil.rmtree(folder, ignore_errors=True)
+            return True
+
+    def close(self) -> None:
+        """Remove everything of this process (not of the one it was forked from)."""
+        if os.getpid() == self._pid:
+            shutil.rmtree(self.base, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what processes that are gone have left."""
+        if not self._parent.is_dir():
+            return
+        for folder in self._parent.iterdir():
+            match = _FOLDER.match(folder.name)
+            if match and started(int(match[1])) != int(match[2]):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @staticmethod
+    def _lay_out(artifact: Artifact, folder: Path) -> None:
+        half = folder.with_name(f".{folder.name}")
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True, mode=0o700)
+        for path, content in artifact.files.items():
+            target = half / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        half.rename(folder)
+
+
+def started(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot; 0 if it is gone.
+
+    With the pid this names a process for good (proc(5), field 22 of ``stat``).
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[19])

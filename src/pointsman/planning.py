@@ -1,0 +1,128 @@
+"""What a deployment changes, whom it concerns, and what to take back.  Decisions.
+
+The order that everything here serves: start first, stop later.  What is new is
+loaded, checked and started beside what serves; only then is the table switched;
+only then does the old one leave.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pointsman.routing import mount_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from pointsman.model import Mount, Package, Scan
+
+Imports = "Mapping[str, Collection[str]]"
+
+
+def changes(
+    active: Mapping[str, Package], scan: Scan
+) -> dict[str, Package | None]:
+    """Return what a scan wants different; None is a package that shall go.
+
+    A package that the scan has a problem with, or that is from a folder that could
+    not be read, stays as it is.
+    """
+    wanted = {package.name: package for package in scan.packages}
+    held = {problem.package for problem in scan.problems}
+    folders = tuple(p.folder for p in scan.problems if p.folder)
+    changed: dict[str, Package | None] = {}
+    for name, package in wanted.items():
+        if name not in held and not (name in active and active[name].same_as(package)):
+            changed[name] = package
+    for name, package in active.items():
+        lost = _inside(package.artifact.origin, folders)
+        if name not in wanted and name not in held and scan.complete and not lost:
+            changed[name] = None
+    return changed
+
+
+def _inside(origin: str, folders: tuple[str, ...]) -> bool:
+    return any(origin == f or origin.startswith(f.rstrip("/") + "/") for f in folders)
+
+
+def affected(
+    changed: Iterable[str], imports: Mapping[str, Collection[str]]
+) -> frozenset[str]:
+    """Return the changed packages and all that import from them, at any distance."""
+    importers: dict[str, set[str]] = {}
+    for name, imported in imports.items():
+        for other in imported:
+            importers.setdefault(other, set()).add(name)
+    found: set[str] = set()
+    todo = list(changed)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo.extend(importers.get(name, ()))
+    return frozenset(found)
+
+
+def reached(name: str, imports: Mapping[str, Collection[str]]) -> frozenset[str]:
+    """Return a package and all that it imports from, at any distance."""
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        one = todo.pop()
+        if one not in found:
+            found.add(one)
+            todo.extend(imports.get(one, ()))
+    return frozenset(found)
+
+
+def retracted(
+    failed: Collection[str],
+    changed: Collection[str],
+    imports: Mapping[str, Collection[str]],
+) -> dict[str, str]:
+    """Return the changes to take back, and because of which failed package each.
+
+    A changed package that fails takes back its own change.  One that did not
+    change, and fails when it is loaded with what did, takes those changes back:
+    it goes on serving, so they cannot.
+    """
+    back: dict[str, str] = {}
+    for name in failed:
+        if name in changed:
+            back[name] = name
+    for name in failed:
+        if name not in changed:
+            for cause in reached(name, imports) & set(changed):
+                back.setdefault(cause, name)
+    if not back:  # no edge leads from the failure to a change: take all back
+        back = {name: next(iter(failed)) for name in changed}
+    return back
+
+
+def clashes(
+    kept: Iterable[Mount], new: Iterable[Mount]
+) -> dict[str, str]:
+    """Return the packages whose services have a name or path that is taken, and why.
+
+    The first one keeps it: what is served and stays before what is new.
+    """
+    names: dict[str, Mount] = {}
+    paths: dict[str, Mount] = {}
+    refused: dict[str, str] = {}
+    for mount, is_new in [*((m, False) for m in kept), *((m, True) for m in new)]:
+        key = mount_key(mount.path)
+        for taken, what in (
+            (names.get(mount.service), f"named {mount.service}"),
+            (paths.get(key), f"at {mount.path or '/'}"),
+        ):
+            if taken is not None and is_new:
+                refused.setdefault(
+                    mount.package,
+                    f"its service {mount.service} ({mount.origin}) clashes: there is a "
+                    f"service {what} already, {taken.service} of {taken.package} "
+                    f"({taken.origin}), which keeps it",
+                )
+        if mount.package not in refused:
+            names.setdefault(mount.service, mount)
+            paths.setdefault(key, mount)
+    return refused

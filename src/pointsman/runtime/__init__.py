@@ -1,0 +1,1 @@
+"""Where packages run: in this process; later also in worker processes."""

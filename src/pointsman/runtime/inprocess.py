@@ -1,0 +1,201 @@
+"""Packages that run in this process, each version in its namespace.  Effects.
+
+The steps of a package's life are separate calls, because a deployment takes each
+step for all of its packages before it takes the next for any: `load` (import,
+make the services, let them check), `start`, and at the end `stop` and `forget`.
+Called from one thread at a time, which runs the service's own code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING
+
+from pointsman import tracebacks
+from pointsman.errors import ArtifactError, Error, LoadError
+from pointsman.model import Kind
+from pointsman.namespace import callers, facade, imports, registries
+from pointsman.namespace.space import Namespace, execution
+from pointsman.runtime.services import mounted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from pointsman.model import Package
+    from pointsman.namespace.unpacked import Unpacked
+    from pointsman.runtime.services import Mounted, Surroundings
+
+_log = logging.getLogger(__name__)
+
+
+class Loaded:
+    """One version of a package in this process.  ``space`` is None for the host's."""
+
+    def __init__(self, package: Package, space: Namespace | None) -> None:
+        """Hold what was opened; nothing is imported yet."""
+        self.package = package
+        self.space = space
+        self.services: tuple[Mounted, ...] = ()
+        self.rehearsed = False
+        self.finished = False  # imported, made and checked
+        self.started: list[Mounted] = []
+
+    @property
+    def imports(self) -> frozenset[str]:
+        """Return the packages that it has imported from so far."""
+        return frozenset(self.space.imports) if self.space else frozenset()
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Return where files lie, and by which path their authors know them.
+
+        Also the files of all that it imports from: a traceback passes through them.
+        """
+        found: dict[str, str] = {}
+        todo = [self.space] if self.space else []
+        while todo:
+            space = todo.pop()
+            if str(space.root) not in found:
+                found[str(space.root)] = space.package.artifact.origin
+                owners = (space.view.owners.get(name) for name in space.imports)
+                todo.extend(owner for owner in owners if owner is not None)
+        return found
+
+
+def install() -> None:
+    """Take over what a process has only one of, so that versions do not meet."""
+    facade.install()
+    imports.install()
+    registries.install()
+
+
+class InProcess:
+    """Opens versions in this process, and forgets them."""
+
+    def __init__(self, unpacked: Unpacked) -> None:
+        """Take where their files are laid out."""
+        self._unpacked = unpacked
+        install()
+
+    def open(self, package: Package, codes: Mapping[str, bytes] | None) -> Loaded:
+        """Lay out a version; import nothing.
+
+        Raises:
+            ReleaseError: the disk does not take it.
+
+        """
+        if package.artifact.kind is Kind.HOST:
+            return Loaded(package, None)
+        root = self._unpacked.place(package.artifact)
+        return Loaded(package, Namespace(package, root, codes))
+
+    def forget(self, loaded: Loaded, heir: Loaded | None, alive: frozenset[str]) -> None:
+        """Let go of a version that serves nothing any more.
+
+        ``heir`` is the version that serves instead; ``alive`` are the module names
+        that some other version still has.
+        """
+        space = loaded.space
+        loaded.services = ()
+        if space is None or space.forgotten:
+            return
+        registries.release(space, heir.space if heir else None)
+        space.forgotten = True
+        files = [m.__file__ for m in space.modules.values() if _has_file(m)]
+        facade.drop(set(space.modules) - alive)
+        if self._unpacked.leave(space.root):
+            registries.forget_lines(str(file) for file in files)
+        space.detach()
+
+
+def load(loaded: Loaded, around: Surroundings) -> None:
+    """Import what the package offers, make its services, let them check.
+
+    Does nothing where that is done already.
+
+    Raises:
+        LoadError: the package's code raised, whatever it raised.
+
+    """
+    if loaded.finished:
+        return
+    package = loaded.package
+    with execution(package.name):
+        with _Blame(loaded, "failed while it was imported"):
+            modules = {name: _module(loaded, name) for name in package.offers}
+        with _Blame(loaded, "failed while its services were made"):
+            loaded.services = callers.marked(loaded.space)(
+                mounted, package, modules, around
+            )
+        with _Blame(loaded, "was refused by its own check()"):
+            _hooks(loaded, "check")
+    loaded.finished = True
+
+
+def start(loaded: Loaded) -> None:
+    """Call ``start()`` of its services, once.
+
+    Raises:
+        LoadError: one of them raised.
+
+    """
+    with execution(loaded.package.name), _Blame(loaded, "failed in start()"):
+        for one in loaded.services:
+            if one not in loaded.started:
+                loaded.started.append(one)
+                if one.service is not None:
+                    callers.marked(loaded.space)(one.service.start)
+
+
+def stop(loaded: Loaded) -> None:
+    """Call ``stop()`` of what was started; log what it raises."""
+    while loaded.started:
+        one = loaded.started.pop()
+        if one.service is not None:
+            try:
+                callers.marked(loaded.space)(one.service.stop)
+            except Exception:  # the service's own code; the rest must go on
+                _log.exception("%s failed in stop()", one.mount.service)
+
+
+def _has_file(module: ModuleType) -> bool:
+    return isinstance(getattr(module, "__file__", None), str)
+
+
+def _module(loaded: Loaded, name: str) -> ModuleType:
+    if loaded.space is not None:
+        return loaded.space.load(name)
+    return importlib.import_module(name)
+
+
+def _hooks(loaded: Loaded, hook: str) -> None:
+    for one in loaded.services:
+        if one.service is not None:
+            method: Callable[[], None] = getattr(one.service, hook)
+            callers.marked(loaded.space)(method)
+
+
+class _Blame:
+    """Turns whatever a package's code raises into a LoadError that names it."""
+
+    def __init__(self, loaded: Loaded, what: str) -> None:
+        self._loaded = loaded
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if error is None:
+            return
+        package = self._loaded.package
+        if isinstance(error, ArtifactError):
+            raise LoadError(package.name, error.reason) from error
+        if isinstance(error, Error):
+            raise error
+        origins = self._loaded.origins
+        reason = f"{self._what}: {tracebacks.reason(error, origins)}"
+        told = tracebacks.text(error, origins)
+        raise LoadError(package.name, reason, told) from error

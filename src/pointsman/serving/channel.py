@@ -1,0 +1,160 @@
+"""One connection of a server that can drain.
+
+Effects, on waitress's channel and task.  What it adds:
+
+* While the server drains, the last answer of a connection says ``Connection: close``
+  (RFC 9112, 9.6), but only if no further request has arrived behind it.
+* A connection is closed in two steps (RFC 9112, 9.6): first our half, then, when the
+  client has closed its own or after :data:`LINGER` seconds, the rest.  To close at
+  once while bytes of the client are unread makes the kernel send a reset, which
+  destroys what the client has not read yet: an answer to a refused upload, for one.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from waitress.channel import HTTPChannel
+from waitress.task import WSGITask
+
+if TYPE_CHECKING:
+    from pointsman.serving.listener import DrainState
+
+LINGER = 2.0
+_DISCARD = 65536
+
+
+class Answer(WSGITask):
+    """The answer to one request; runs in a worker thread."""
+
+    channel: Channel
+
+    def build_response_header(self) -> bytes:
+        """Announce the end of the connection when this is its last answer."""
+        if self.channel.is_last_answer():
+            # The application has its environ already; waitress decides by this.
+            self.request.headers["CONNECTION"] = "close"
+        return super().build_response_header()
+
+
+class Channel(HTTPChannel):
+    """One connection.
+
+    The loop's thread calls everything but :meth:`service`, :meth:`write_soon` and
+    :meth:`is_last_answer`, which one worker thread at a time calls.
+    """
+
+    task_class = Answer
+    # Our half is closed; what still comes is thrown away until this time.
+    linger_until: float | None = None
+
+    def __init__(self, server: Any, *arguments: Any, **options: Any) -> None:
+        """Take over an accepted connection."""
+        self.drain: DrainState = server.drain
+        self.last_busy = time.monotonic()
+        super().__init__(server, *arguments, **options)
+
+    # -- worker threads
+
+    def is_last_answer(self) -> bool:
+        """Tell whether the request being answered is the last of the connection."""
+        if not self.drain.begun:
+            return False
+        with self.requests_lock:
+            only = len(self.requests) == 1 and self.request is None
+        return only and not self._unread()
+
+    def service(self) -> None:
+        """Answer one request."""
+        super().service()
+        self.last_busy = time.monotonic()
+
+    def _unread(self) -> bool:
+        """Tell whether the client has sent more, for example a pipelined request."""
+        connection = self.socket
+        if connection is None:
+            return False
+        try:
+            flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+            return bool(connection.recv(1, flags))
+        except OSError:
+            return False
+
+    # -- the loop's thread
+
+    def idle(self) -> bool:
+        """Tell whether nothing is received, answered or flushed here."""
+        return not (
+            self.requests
+            or self.request is not None
+            or self.total_outbufs_len
+            or self.close_when_flushed
+            or self.linger_until is not None
+        )
+
+    def pending(self) -> int:
+        """Count the requests that have begun to arrive and are not wholly answered."""
+        if self.linger_until is not None:
+            return 0
+        unflushed = bool(self.total_outbufs_len) and not self.requests
+        return len(self.requests) + unflushed + (self.request is not None)
+
+    def retire(self, now: float, grace: float) -> None:
+        """Close the connection if it has been idle for ``grace`` while draining."""
+        if not self.idle():
+            self.last_busy = now
+        elif now - max(self.last_busy, self.drain.since) >= grace and (
+            not self._unread()
+        ):
+            self.handle_close()
+
+    def expire(self, now: float) -> None:
+        """Close the connection if its client has not closed it in time."""
+        if self.linger_until is not None and now >= self.linger_until:
+            self.handle_close()
+
+    def readable(self) -> bool:
+        """Tell the loop whether to wait for bytes of the client."""
+        return self.linger_until is not None or bool(super().readable())
+
+    def writable(self) -> bool:
+        """Tell the loop whether there is something to flush or to close."""
+        lingers = self.linger_until is not None
+        return bool(self.will_close or (not lingers and super().writable()))
+
+    def handle_read(self) -> None:
+        """Receive, or throw away what a lingering client sends."""
+        if self.linger_until is None:
+            super().handle_read()
+        else:
+            with suppress(BlockingIOError):
+                self.recv(_DISCARD)  # the end of the stream closes the channel
+
+    def handle_write(self) -> None:
+        """Flush; close in two steps when everything is flushed."""
+        self._flush_exception(self._flush())
+        if self.will_close:
+            self.handle_close()
+        elif self.close_when_flushed and not self.total_outbufs_len:
+            self._close_our_half()
+
+    def _flush(self) -> Any:
+        """Choose how to flush, as HTTPChannel.handle_write does."""
+        if not self.requests:
+            return self._flush_some
+        if self.total_outbufs_len >= self.adj.send_bytes:
+            return self._flush_some_if_lockable
+        return None
+
+    def _close_our_half(self) -> None:
+        self.linger_until = time.monotonic() + LINGER
+        self.close_when_flushed = False
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.handle_close()
+            return
+        self.handle_read()

@@ -1,0 +1,174 @@
+"""One listening socket of a server that can drain.
+
+Effects, on waitress's servers: each has its socket, its trigger (the pipe that wakes
+the loop) and its channels; all share one map, one dispatcher and one drain.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from waitress import wasyncore
+from waitress.server import BaseWSGIServer, TcpWSGIServer, UnixWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+
+from pointsman.serving.channel import Channel
+from pointsman.serving.lockout import Lockout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pointsman.serving.settings import ServerSettings
+
+# How often, and for how many seconds, a queue is emptied before its socket is
+# closed: handshakes that were under way need a round trip.
+_EMPTYINGS = 20
+_HANDSHAKE = 0.1
+
+
+@dataclass(slots=True)
+class DrainState:
+    """What a stop has come to.
+
+    ``requested`` and ``cut`` are set by any thread or signal handler, never cleared;
+    ``begun`` and ``since`` by the loop.  Each is one assignment, read without a lock.
+    """
+
+    requested: bool = False
+    cut: bool = False
+    begun: bool = False
+    since: float = 0.0
+
+
+class Dispatcher(ThreadedTaskDispatcher):
+    """The worker threads."""
+
+    def busy(self) -> int:
+        """Count the connections that wait for a worker or have one."""
+        with self.lock:
+            return len(self.queue) + self.active_count
+
+
+class Listener(BaseWSGIServer):
+    """Accepts connections; the loop's thread calls everything but pull_trigger."""
+
+    channel_class = Channel
+    _lockout: Lockout | None = None
+    _locked_at = 0.0
+    _emptyings = 0
+
+    def __init__(self, *arguments: Any, drain: DrainState, **options: Any) -> None:
+        """Start to listen on a socket that is bound."""
+        self.drain = drain
+        super().__init__(*arguments, **options)
+
+    @property
+    def address(self) -> str:
+        """Return where clients reach it, as a URL or a path."""
+        if self.family == socket.AF_UNIX:
+            return f"unix:{self.effective_port}"
+        host = self.effective_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.effective_port}"
+
+    @property
+    def listens(self) -> bool:
+        """Tell whether connections are still accepted."""
+        return self.socket is not None
+
+    def channels(self) -> Iterator[Channel]:
+        """Iterate over the open connections; any thread may."""
+        channels: Any = self.active_channels
+        return iter(list(channels.values()))
+
+    def handle_accept(self) -> None:
+        """Accept every connection that waits, not one for each turn of the loop."""
+        while self._may_accept() and self._accept_one():
+            pass
+
+    def _may_accept(self) -> bool:
+        room = len(self._map) < self.adj.connection_limit
+        return self.listens and (room or self.drain.begun)
+
+    def _accept_one(self) -> bool:
+        try:
+            connection, address = self.socket.accept()
+        except ConnectionAbortedError:
+            return True
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                self.logger.warning("accept on %s failed: %s", self.address, error)
+            return False
+        try:
+            self.set_socket_options(connection)
+        except OSError:
+            # The client is gone already.
+            connection.close()
+            return True
+        address = self.fix_addr(address)
+        Channel(self, connection, address, self.adj, map=self._map)
+        return True
+
+    def readable(self) -> bool:
+        """Look away while the limit of connections is reached, unless draining."""
+        wanted = bool(super().readable())
+        return self.accepting and (wanted or self.drain.begun)
+
+    def look_away(self) -> None:
+        """Accept no more; the socket stays with whoever else holds it."""
+        wasyncore.dispatcher.close(self)
+
+    def lock_out(self) -> None:
+        """Let nobody new in; who is in the kernel's queue is still accepted."""
+        self._lockout = Lockout(self.socket)
+        self._locked_at = time.monotonic()
+
+    def close_when_empty(self) -> None:
+        """Empty the queue; close the socket as soon as nothing can be in it."""
+        if self._lockout is None or not self.listens:
+            return
+        self.handle_accept()
+        if time.monotonic() - self._locked_at < _HANDSHAKE:
+            return
+        self._emptyings += 1
+        if self._lockout.closable() or self._emptyings >= _EMPTYINGS:
+            self.del_channel()
+            self.accepting, self.socket = False, None
+            self._lockout.close()
+
+
+class TcpListener(Listener, TcpWSGIServer):
+    """On an IP socket."""
+
+
+class UnixListener(Listener, UnixWSGIServer):
+    """On a UNIX socket."""
+
+
+def listener(
+    application: Any,
+    listening: socket.socket,
+    settings: ServerSettings,
+    shared: dict[str, Any],
+) -> Listener:
+    """Start to listen on a bound socket.
+
+    ``shared`` holds the ``map``, ``dispatcher`` and ``drain`` of the server.
+
+    Raises:
+        OSError: the address was taken between bind(2) and listen(2).
+
+    """
+    of = UnixListener if listening.family == socket.AF_UNIX else TcpListener
+    return of(
+        application,
+        shared["map"],
+        _sock=listening,
+        dispatcher=shared["dispatcher"],
+        adj=settings.adjustments,
+        sockinfo=(listening.family, listening.type, listening.proto, None),
+        bind_socket=False,
+        drain=shared["drain"],
+    )

@@ -1,0 +1,85 @@
+"""Where the output of a server goes.
+
+Effects.  ``--log-file`` becomes the process's standard output and error, so that
+whatever a library prints is there too; SIGUSR1 opens it anew after a rotation.
+Files that a ``[handler_...]`` of the ini writes are that handler's affair: use
+``logging.handlers.WatchedFileHandler`` there.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import os
+import sys
+from configparser import Error as IniError
+from configparser import RawConfigParser
+from typing import TYPE_CHECKING
+
+from pointsman.errors import ConfigError, ReleaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def redirect(path: Path) -> None:
+    """Send standard output and error to the end of the file.  Any thread.
+
+    Raises:
+        ReleaseError: the file cannot be opened; the output stays where it was.
+
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise ReleaseError(
+            f"the log file {path} cannot be written: {error.strerror}; "
+            "make its folder writable or name another file with --log-file"
+        ) from error
+    _flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+
+
+def configure(ini: Path | None, variables: Mapping[str, str], verbosity: int) -> None:
+    """Set up logging as the ini says, or to standard error when it says nothing.
+
+    Raises:
+        ConfigError: the ini's logging sections are wrong.
+
+    """
+    if ini is None or not _has_loggers(ini):
+        levels = {-1: logging.WARNING, 0: logging.INFO}
+        level = levels.get(max(verbosity, -1), logging.DEBUG)
+        logging.basicConfig(level=level, format=_FORMAT)
+        return
+    defaults = {**variables, "here": str(ini.parent), "__file__": str(ini)}
+    try:
+        logging.config.fileConfig(
+            ini, defaults=defaults, disable_existing_loggers=False
+        )
+    except (KeyError, ValueError, TypeError, OSError, RuntimeError, IniError) as error:
+        raise ConfigError(
+            f"{ini}: the logging sections ([loggers], [handlers], [formatters] and "
+            f"theirs) are wrong: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _has_loggers(ini: Path) -> bool:
+    parser = RawConfigParser(strict=False)
+    try:
+        parser.read(ini, encoding="utf-8")
+    except (IniError, UnicodeDecodeError) as error:
+        message = " ".join(str(error).split())
+        raise ConfigError(f"{ini} is no ini file: {message}") from error
+    return parser.has_section("loggers")

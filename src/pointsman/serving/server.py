@@ -1,0 +1,203 @@
+"""The server: waitress's parts, one loop, and a complete drain.
+
+Effects.  waitress's own stop gives its threads five seconds, drops what is queued
+and cuts what is not flushed.  Ours, from the call of :meth:`Server.stop`:
+
+1. nobody new gets in; what the kernel has queued is accepted (see ``lockout``);
+2. what is running, queued, half received or half flushed is finished, and the last
+   answer of each connection says ``Connection: close``;
+3. an idle connection is closed after ``keep_alive_grace``: a request that is on its
+   way at that moment is still answered;
+4. when nothing is left, or ``drain_timeout`` after the call, the loop ends.
+
+Timeline of the race that step 3 is for: the client writes a request on an idle
+connection at t; we decide to stop at t + 0.1 ms and would close; the request arrives
+at t + 0.2 ms and is answered with a reset.  With the grace it is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from waitress import wasyncore
+
+from pointsman.serving.listener import Dispatcher, DrainState, Listener, listener
+from pointsman.serving.sockets import refusal
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from wsgiref.types import WSGIApplication
+
+    from pointsman.serving.channel import Channel
+    from pointsman.serving.settings import ServerSettings
+    from pointsman.serving.sockets import Listening
+
+log = logging.getLogger(__name__)
+# How long the loop may sleep: nothing but a stop is timed, or somebody waits.
+_CALM, _BRISK = 1.0, 0.02
+
+
+class Server:
+    """Serves one application on some sockets until it is stopped.
+
+    :meth:`run` belongs to one thread.  :meth:`stop`, :meth:`cut` and
+    :meth:`in_flight` may be called by any thread, and the first two by signal
+    handlers: they set a flag and wake the loop.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        settings: ServerSettings,
+        listening: Listening,
+    ) -> None:
+        """Start to listen and start the workers; clients wait until ``run``.
+
+        Raises:
+            ReleaseError: an address was taken in the last moment.
+
+        """
+        self.settings = settings
+        self.shared = listening.shared
+        self.unanswered = 0
+        self._drain = DrainState()
+        self._map: dict[int, Any] = {}
+        self._dispatcher = Dispatcher()
+        self._dispatcher.set_thread_count(settings.adjustments.threads)
+        self._listeners: list[Listener] = []
+        for each in listening.sockets:
+            self._listen(application, each)
+        self.addresses = tuple(each.address for each in self._listeners)
+
+    def _listen(self, application: WSGIApplication, bound: Any) -> None:
+        shared = {
+            "map": self._map,
+            "dispatcher": self._dispatcher,
+            "drain": self._drain,
+        }
+        try:
+            made = listener(application, bound, self.settings, shared)
+        except OSError as error:
+            self._close()
+            address = ":".join(map(str, bound.getsockname()[:2]))
+            raise refusal(error, address, self.settings) from error
+        self._listeners.append(made)
+
+    def run(self) -> None:
+        """Serve until stopped and drained; afterwards everything is closed."""
+        try:
+            while not self._over():
+                wasyncore.poll2(self._patience(), self._map)
+                self._turn(time.monotonic())
+        finally:
+            self.unanswered = self.in_flight()
+            self._close()
+
+    def stop(self) -> None:
+        """Ask for a graceful stop; returns at once.  Any thread, signal handlers."""
+        self._drain.requested = True
+        self._wake()
+
+    def cut(self) -> None:
+        """Ask to stop at once, whatever runs.  Any thread, signal handlers."""
+        self._drain.cut = True
+        self._wake()
+
+    @property
+    def draining(self) -> bool:
+        """Tell whether a stop was asked for."""
+        return self._drain.requested
+
+    @property
+    def was_cut(self) -> bool:
+        """Tell whether it was stopped at once."""
+        return self._drain.cut
+
+    def in_flight(self) -> int:
+        """Count the requests that were begun and are not wholly answered.
+
+        A request whose client has gone counts while its service runs.
+        """
+        pending = sum(channel.pending() for channel in self._channels())
+        return max(pending, self._dispatcher.busy())
+
+    def duplicates(self) -> list[socket.socket]:
+        """Return duplicates of the listening sockets; the caller closes them."""
+        listening = [each.socket for each in self._listeners]
+        return [each.dup() for each in listening if each is not None]
+
+    def _wake(self) -> None:
+        self._listeners[0].pull_trigger()
+
+    def _channels(self) -> Iterator[Channel]:
+        for each in self._listeners:
+            yield from each.channels()
+
+    # -- the loop
+
+    def _patience(self) -> float:
+        lingers = any(each.linger_until is not None for each in self._channels())
+        return _BRISK if self._drain.requested or lingers else _CALM
+
+    def _turn(self, now: float) -> None:
+        """Do what the clock or a stop asks for."""
+        for channel in self._channels():
+            channel.expire(now)
+        if not self._drain.requested:
+            return
+        if not self._drain.begun:
+            self._begin(now)
+        for each in self._listeners:
+            each.close_when_empty()
+        for channel in self._channels():
+            channel.retire(now, self.settings.keep_alive_grace)
+
+    def _begin(self, now: float) -> None:
+        self._drain.since = now
+        self._drain.begun = True
+        log.info(
+            "stopping: %d requests in flight, at most %g s",
+            self.in_flight(),
+            self.settings.drain_timeout,
+        )
+        for each in self._listeners:
+            if self.shared:
+                each.look_away()
+            else:
+                each.lock_out()
+
+    def _over(self) -> bool:
+        if self._drain.cut:
+            return True
+        if not self._drain.begun:
+            return False
+        return self._empty() or self._too_late()
+
+    def _empty(self) -> bool:
+        return (
+            not any(each.listens for each in self._listeners)
+            and not any(True for _ in self._channels())
+            and not self._dispatcher.busy()
+        )
+
+    def _too_late(self) -> bool:
+        late = time.monotonic() - self._drain.since >= self.settings.drain_timeout
+        if late:
+            log.warning(
+                "stopping: drain_timeout is over, %d requests are cut",
+                self.in_flight(),
+            )
+        return late
+
+    def _close(self) -> None:
+        """Close what is left; worker threads that still run are left behind."""
+        patience = 0 if self._drain.cut else 1
+        self._dispatcher.shutdown(cancel_pending=True, timeout=patience)
+        for each in self._listeners:
+            if each.listens and not self.shared:
+                each.lock_out()
+        wasyncore.close_all(self._map, ignore_all=True)
+        self._map.clear()

@@ -1,0 +1,106 @@
+"""SIGHUP, SIGUSR1, and the stops that come before the server runs.
+
+Effects.  A handler puts a word into a queue that is safe in handlers
+(``queue.SimpleQueue``) and returns; a thread does the work.  So a reload never runs
+in the loop's thread, and two HUPs in a row are one reload after the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pointsman.errors import Error
+from pointsman.serving import logs, nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    Handler = Callable[[int, FrameType | None], object]
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT came before there was a server to drain."""
+
+    def __init__(self, number: int) -> None:
+        """Remember which signal it was."""
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def handled(log_file: Path | None) -> Iterator[None]:
+    """Handle the signals of a serving process; main thread.
+
+    SIGTERM and SIGINT raise :class:`Stopped` in the main thread, until the runner
+    takes them over.
+    """
+    words: queue.SimpleQueue[int] = queue.SimpleQueue()
+    worker = threading.Thread(
+        target=_work, args=(words, log_file), name="signals", daemon=True
+    )
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        words.put(number)
+
+    with replaced(
+        {
+            signal.SIGTERM: stop,
+            signal.SIGINT: stop,
+            signal.SIGHUP: note,
+            signal.SIGUSR1: note,
+        }
+    ):
+        worker.start()
+        try:
+            yield
+        finally:
+            words.put(0)
+
+
+@contextmanager
+def replaced(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
+    """Install handlers, and put the former ones back in reverse order."""
+    former: list[tuple[signal.Signals, object]] = []
+    try:
+        for number, handler in handlers.items():
+            former.append((number, signal.signal(number, handler)))
+        yield
+    finally:
+        for number, handler in reversed(former):
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def _work(words: queue.SimpleQueue[int], log_file: Path | None) -> None:
+    while number := words.get():
+        try:
+            if number == signal.SIGHUP:
+                log.info("SIGHUP: reloading")
+                nodes.reload_all()
+            else:
+                _reopen(log_file)
+        except Exception:
+            log.exception("work for signal %d failed", number)
+
+
+def _reopen(log_file: Path | None) -> None:
+    if log_file is None:
+        log.info("SIGUSR1: there is no log file to open anew")
+        return
+    try:
+        logs.redirect(log_file)
+    except Error as error:
+        log.error("SIGUSR1: %s", error)  # noqa: TRY400 - a sentence says it
+        return
+    log.info("SIGUSR1: this log file was opened anew")

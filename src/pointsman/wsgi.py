@@ -1,0 +1,213 @@
+"""The paste factories and the request path, and nothing else.  Edge.
+
+On the request path there is no I/O, no lock, no log line and no look-up of a
+setting: one attribute, ``traffic.table``, is the whole world of a request.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+import uuid
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pointsman import settings as settings_module
+from pointsman import tracebacks
+from pointsman.control.application import Control
+from pointsman.errors import ConfigError
+from pointsman.node import Node
+from pointsman.problems import problem
+from pointsman.routing import mount_key
+from pointsman.traffic import Pin, pinned_body, wrap_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from pointsman.traffic import Route
+
+_log = logging.getLogger("pointsman.requests")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+def app_factory(global_conf: Mapping[str, str], **local_conf: str) -> Host:
+    """Make the application of an ini section (``paste.app_factory``).
+
+    Raises:
+        ConfigError: the section, or what it names, cannot be used.
+
+    """
+    return _host(global_conf, local_conf, None)
+
+
+def filter_factory(global_conf: Mapping[str, str], **local_conf: str) -> Any:
+    """Make a filter (``paste.filter_factory``): what no service has goes through."""
+
+    def wrap(application: WSGIApplication) -> Host:
+        return _host(global_conf, local_conf, application)
+
+    return wrap
+
+
+def _host(
+    global_conf: Mapping[str, str],
+    local_conf: Mapping[str, str],
+    fallback: WSGIApplication | None,
+) -> Host:
+    _refuse_without_threads()
+    found = settings_module.parse(
+        local_conf,
+        file=global_conf.get("__file__", ""),
+        here=global_conf.get("here", "."),
+    )
+    node = Node(found, global_conf)
+    control = Control(node)
+    node.start()
+    return Host(node, control, fallback)
+
+
+def _refuse_without_threads() -> None:
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is not None and not (uwsgi.opt.get("enable-threads") or _many(uwsgi)):
+        message = (
+            "uWSGI runs without threads, so nothing can be loaded or retired beside "
+            "requests; add enable-threads = true"
+        )
+        raise ConfigError(message)
+
+
+def _many(uwsgi: Any) -> bool:
+    threads = uwsgi.opt.get("threads", b"1")
+    return int(threads) > 1
+
+
+class Host:
+    """The WSGI application (PEP 3333) that leads each request to its service.
+
+    Any thread.  ``node`` is what serves behind it.
+    """
+
+    def __init__(
+        self, node: Node, control: Control, fallback: WSGIApplication | None
+    ) -> None:
+        """Take a started node; ``fallback`` answers what no service has."""
+        self.node = node
+        self._traffic = node.traffic
+        self._control = control
+        self._control_key = mount_key(node.settings.control_path)
+        self._fallback = fallback
+        self._counted = node.settings.metrics
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer one request with one version, from its first line to its last."""
+        path = environ.get("PATH_INFO", "")
+        pin = Pin()
+        traffic = self._traffic
+        while True:
+            table = traffic.table
+            found = table.match(path)
+            if found is None:
+                return self._other(path, environ, start_response)
+            route, cut = found
+            pins = route.pins
+            pins[pin] = (path, monotonic())
+            if traffic.table is table:
+                break
+            # Published in between: this version may be going already.
+            del pins[pin]
+        if cut:
+            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + path[:cut]
+            environ["PATH_INFO"] = path[cut:]
+        if self._counted:
+            next(route.requests)
+        server_wrapper = environ.get("wsgi.file_wrapper")
+        if server_wrapper is not None:
+            environ["wsgi.file_wrapper"] = partial(wrap_file, server_wrapper, pin)
+        try:
+            body = route.call(environ, start_response)
+            kind = type(body)
+            if kind is list or kind is tuple:
+                del pins[pin]
+                return body  # type: ignore[no-any-return]
+            if body is None:
+                message = "returned None for a body; return an iterable of bytes"
+                raise TypeError(message)  # noqa: TRY301
+        except BaseException as error:  # noqa: BLE001 - the service's own code
+            pins.pop(pin, None)
+            return [_failed(route, environ, start_response, error)]
+        failed = partial(_failed, route, environ, start_response)
+        return pinned_body(body, route, pin, failed)
+
+    def _other(
+        self, path: str, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        key = self._control_key
+        if path == key or path.startswith(key + "/"):
+            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + key
+            environ["PATH_INFO"] = path[len(key) :]
+            return self._control(environ, start_response)
+        if self._fallback is not None:
+            return self._fallback(environ, start_response)
+        where = (environ.get("SCRIPT_NAME", "") + path).encode("latin-1", "replace")
+        detail = f"no service is mounted at {where.decode('utf-8', 'replace')}"
+        status, headers, content = problem(404, detail)
+        start_response(status, headers)
+        return [content]
+
+
+def _failed(
+    route: Route,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    error: BaseException,
+) -> bytes:
+    """Log what a service raised; answer 500, if nothing was sent yet.
+
+    Raises:
+        BaseException: ``error`` itself, when headers were sent already (then the
+            server must cut the response off), or when it is meant for the process.
+
+    """
+    if not isinstance(error, Exception) and _for_the_process(error):
+        raise error
+    request_id = _request_id(environ)
+    mount = route.mount
+    _log.error(
+        "request %s: %s (%s) failed on %s %s\n%s",
+        request_id,
+        mount.service,
+        mount.origin,
+        environ.get("REQUEST_METHOD"),
+        _printable(environ),
+        tracebacks.text(error, route.version.loaded.origins),
+    )
+    status, headers, content = problem(
+        500, f"the service {mount.service} failed", request_id=request_id
+    )
+    headers.append(("X-Request-ID", request_id))
+    start_response(status, headers, (type(error), error, error.__traceback__))
+    return content
+
+
+def _for_the_process(error: BaseException) -> bool:
+    """Tell whether a signal handler of the server raised this, not the service."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return isinstance(error, (KeyboardInterrupt, SystemExit)) and is_main
+
+
+def _request_id(environ: WSGIEnvironment) -> str:
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+
+
+def _printable(environ: WSGIEnvironment) -> str:
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return ascii(path.encode("latin-1", "replace").decode("utf-8", "replace"))[1:-1]
+
+

@@ -1,0 +1,242 @@
+"""The pure parts of bootstrap.py; what it builds is seen by building."""
+
+import ast
+import configparser
+import importlib.util
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(name="bootstrap", scope="module")
+def _bootstrap() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "bootstrap.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(name="source")
+def _source(tmp_path: Path) -> Path:
+    """Give a folder with the files that a build is made from."""
+    (tmp_path / "src" / "pointsman").mkdir(parents=True)
+    for name in ("setup.py", "buildout.cfg", "versions.cfg"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "src" / "pointsman" / "__init__.py").write_text('__version__ = "1"\n')
+    return tmp_path
+
+
+def test_pins_keep_their_spelling(bootstrap: ModuleType) -> None:
+    """The pins are read with the case and the dots of the distributions' names."""
+    text = "# why\n[versions]\nzc.recipe.egg = 6.0.0\nWebOb = 1.8.11\n"
+
+    assert {"zc.recipe.egg": "6.0.0", "WebOb": "1.8.11"} == bootstrap.read_pins(text)
+
+
+def test_requirements_are_exact(bootstrap: ModuleType) -> None:
+    """Pip is told to take the pinned version and no other."""
+    pins = {"pip": "26.3", "wheel": "0.48.0"}
+
+    assert ["wheel==0.48.0"] == bootstrap.requirements(pins, ["wheel"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("setup.py", "other"),
+        ("buildout.cfg", "other"),
+        ("versions.cfg", "other"),
+        ("src/pointsman/__init__.py", '__version__ = "2"\n'),
+    ],
+)
+def test_build_is_stale_after_a_change(
+    bootstrap: ModuleType, source: Path, name: str, text: str
+) -> None:
+    """A change of what the build reads makes a build necessary."""
+    before = bootstrap.build_digest(source, "/usr/bin/python3", [])
+    (source / name).write_text(text)
+
+    assert before != bootstrap.build_digest(source, "/usr/bin/python3", [])
+
+
+def test_build_is_stale_with_another_python(
+    bootstrap: ModuleType, source: Path
+) -> None:
+    """Another Python, or another assignment, makes a build necessary."""
+    builds = [
+        ("/usr/bin/python3", []),
+        ("/opt/python3", []),
+        ("/opt/python3", ["a:b=c"]),
+    ]
+    digests = {bootstrap.build_digest(source, *build) for build in builds}
+
+    assert len(builds) == len(digests)
+
+
+def test_build_stays_fresh_while_code_changes(
+    bootstrap: ModuleType, source: Path
+) -> None:
+    """Code is used in place: editing it needs no build."""
+    before = bootstrap.build_digest(source, "/usr/bin/python3", [])
+    init = source / "src" / "pointsman" / "__init__.py"
+    init.write_text(init.read_text() + "\nNEW = 1\n")
+
+    assert before == bootstrap.build_digest(source, "/usr/bin/python3", [])
+
+
+def test_stamp_is_right_only_when_finished(
+    bootstrap: ModuleType, tmp_path: Path
+) -> None:
+    """A stamp that is missing or says something else means that work is left."""
+    (tmp_path / "stamp").write_text("now")
+
+    assert (True, False, False) == (
+        bootstrap.is_stamped(tmp_path / "stamp", "now"),
+        bootstrap.is_stamped(tmp_path / "stamp", "then"),
+        bootstrap.is_stamped(tmp_path / "missing", "now"),
+    )
+
+
+def test_curl_lines_come_from_docstrings(bootstrap: ModuleType, tmp_path: Path) -> None:
+    """The curl lines of the examples are told for the address that really serves."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "two.py").write_text(
+        '"""Two.\n\n    curl -sN http://127.0.0.1:8080/b\n"""\n# curl no\n'
+    )
+    (tmp_path / "a.py").write_text(
+        '"""One: curl no.\n\ncurl http://127.0.0.1:8080/a"""'
+    )
+    (tmp_path / "broken.py").write_text("def")
+    (tmp_path / "bare.py").write_text("")
+
+    assert [
+        "curl http://[::1]:81/a",
+        "curl -sN http://[::1]:81/b",
+    ] == bootstrap.curl_lines(tmp_path, "http://[::1]:81")
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ("host = 10.0.0.1\nport = 81", ("10.0.0.1", 81)),
+        ("host = 0.0.0.0\nport = %(http_port)s", ("127.0.0.1", 9000)),
+        ("listen = [::]:82 127.0.0.1:83", ("[::1]", 82)),
+        ("listen = *:82", ("127.0.0.1", 82)),
+    ],
+)
+def test_server_address_is_one_to_connect_to(
+    bootstrap: ModuleType, tmp_path: Path, server: str, expected: tuple[str, int]
+) -> None:
+    """The address is read as the server reads it, for a client on this machine."""
+    ini = tmp_path / "deploy.ini"
+    ini.write_text(f"[server:main]\n{server}\n")
+
+    assert expected == bootstrap.server_address(ini, {"http_port": "9000"})
+
+
+def test_server_address_missing(bootstrap: ModuleType, tmp_path: Path) -> None:
+    """An ini without an address is named."""
+    ini = tmp_path / "deploy.ini"
+
+    with pytest.raises(bootstrap.Failure, match=r"deploy\.ini does not say"):
+        bootstrap.server_address(ini, {})
+
+
+def test_newest_python_of_pyenv_first(bootstrap: ModuleType, tmp_path: Path) -> None:
+    """Pythons are looked for on the path, then among pyenv's, 3.12.10 after 3.12.9."""
+    folders = [tmp_path / "bin"]
+    folders += [tmp_path / f".pyenv/versions/3.12.{n}/bin" for n in (10, 9)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "python3.12").touch(mode=0o755)
+    found = bootstrap.candidates(12, str(folders[0]), tmp_path)
+
+    assert [str(folder / "python3.12") for folder in folders] == [
+        path for path in found if path.startswith(str(tmp_path))
+    ]
+
+
+def test_report_counts(bootstrap: ModuleType, tmp_path: Path) -> None:
+    """The counts of a JUnit report add up to its number of tests."""
+    report = tmp_path / "report.xml"
+    report.write_text(
+        "<testsuites><testsuite tests='9' failures='1' errors='2' skipped='3'/>"
+        "</testsuites>"
+    )
+
+    assert Counter(passed=3, failed=3, skipped=3) == bootstrap.read_report(report)
+
+
+def test_no_report_is_a_failure(bootstrap: ModuleType, tmp_path: Path) -> None:
+    """A pytest that died before its report counts as failed."""
+    counts = bootstrap.read_report(tmp_path / "report.xml")
+
+    assert "0 passed, 1 failed" == bootstrap.counted(counts)
+
+
+def test_last_line_adds_up(
+    bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last line sums the tests of all runs; any failed check fails the whole."""
+    results = [
+        bootstrap.Result("mypy", 1.0, ok=False, tests=Counter()),
+        bootstrap.Result("3.11", 1.0, ok=True, tests=Counter(passed=3, skipped=1)),
+        bootstrap.Result("3.12", 1.0, ok=True, tests=Counter(passed=2, failed=0)),
+    ]
+    code = bootstrap.summarise(results)
+
+    assert (1, "5 passed, 0 failed, 1 skipped") == (
+        code,
+        capsys.readouterr().out.splitlines()[-1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("NewConnectionError('...')", "PIP_INDEX_URL"),
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("one\ntwo", "one\ntwo"),
+    ],
+)
+def test_advice_tells_what_to_do(
+    bootstrap: ModuleType, said: str, expected: str
+) -> None:
+    """A failed step says what to do, or shows its last lines, and names the log."""
+    text = bootstrap.advice("wheels", said)
+
+    assert (True, True) == (expected in text, str(bootstrap.LOG) in text)
+
+
+def test_unknown_command_shows_the_usage(
+    bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A word that is no command is an error of usage, before anything is built."""
+    code = bootstrap.main(["biuld"])
+
+    assert (2, True) == (code, "bootstrap.py serve" in capsys.readouterr().err)
+
+
+def test_old_python_can_compile_it() -> None:
+    """Python 3.6 compiles the file, and so reaches the sentence about its age."""
+    source = (ROOT / "bootstrap.py").read_text("utf-8")
+
+    assert isinstance(ast.parse(source, feature_version=(3, 6)), ast.Module)
+
+
+def test_listed_scripts_are_those_of_buildout(bootstrap: ModuleType) -> None:
+    """What bootstrap.py says bin/ has is what buildout.cfg puts there."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / "buildout.cfg", "utf-8")
+    parts = [parser[name] for name in parser["buildout"]["parts"].split()]
+    words = " ".join(part["scripts"] for part in parts).split()
+    scripts = {word.rpartition("=")[2] for word in words}
+    interpreters = {part["interpreter"] for part in parts if "interpreter" in part}
+
+    assert scripts | interpreters == set(bootstrap.SCRIPTS)
