@@ -138,6 +138,8 @@ def build(assignments: Sequence[str]) -> None:
             f"{PYTHON} cannot make virtual environments: it has no ensurepip.  On "
             "Debian and Ubuntu: apt-get install python3-venv"
         )
+    if re.search(r"\s", str(ROOT)):
+        raise Failure(f"Scripts cannot start from a path with a space: move {ROOT}")
     with locked():
         if is_built(stamp, expected):  # by the one that held the lock
             return

@@ -78,7 +78,7 @@ class ReleaseError(Error):
     """This machine does not allow it: a port, a process, a file, a disk."""
 
 
-class Refused(Error):  # noqa: N818 - the word of the control surface
+class Refused(Error):
     """The control surface does not do what it was asked."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
-import contextlib
 import logging
 import os
 import threading
@@ -21,7 +21,6 @@ from pointsman.reconcile import Reconciler
 from pointsman.rehearsal.client import Rehearsal
 from pointsman.resources import Resources
 from pointsman.retirement import Retirement
-from pointsman.runtime import inprocess
 from pointsman.runtime.inprocess import InProcess
 from pointsman.runtime.services import Surroundings
 from pointsman.sources.extra_paths import ExtraPaths
@@ -64,7 +63,7 @@ class Node:
         self._list = ServiceList(settings.service_sources, self._extra.all)
         self._rehearsal = self._make_rehearsal() if settings.rehearse else None
         self.retirement = Retirement(
-            lambda version: self._reconciler.end(version),
+            lambda version: self._reconciler.end(version),  # noqa: PLW0108 - made below
             keep_warm=settings.keep_warm,
             timeout=settings.retire_timeout,
         )

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 Imports = "Mapping[str, Collection[str]]"
 
 
-def changes(
-    active: Mapping[str, Package], scan: Scan
-) -> dict[str, Package | None]:
+def changes(active: Mapping[str, Package], scan: Scan) -> dict[str, Package | None]:
     """Return what a scan wants different; None is a package that shall go.
 
     A package that the scan has a problem with, or that is from a folder that could
@@ -30,10 +28,11 @@ def changes(
     wanted = {package.name: package for package in scan.packages}
     held = {problem.package for problem in scan.problems}
     folders = tuple(p.folder for p in scan.problems if p.folder)
-    changed: dict[str, Package | None] = {}
-    for name, package in wanted.items():
-        if name not in held and not (name in active and active[name].same_as(package)):
-            changed[name] = package
+    changed: dict[str, Package | None] = {
+        name: package
+        for name, package in wanted.items()
+        if name not in held and not (name in active and active[name].same_as(package))
+    }
     for name, package in active.items():
         lost = _inside(package.artifact.origin, folders)
         if name not in wanted and name not in held and scan.complete and not lost:
@@ -86,10 +85,7 @@ def retracted(
     change, and fails when it is loaded with what did, takes those changes back:
     it goes on serving, so they cannot.
     """
-    back: dict[str, str] = {}
-    for name in failed:
-        if name in changed:
-            back[name] = name
+    back = {name: name for name in failed if name in changed}
     for name in failed:
         if name not in changed:
             for cause in reached(name, imports) & set(changed):
@@ -99,9 +95,7 @@ def retracted(
     return back
 
 
-def clashes(
-    kept: Iterable[Mount], new: Iterable[Mount]
-) -> dict[str, str]:
+def clashes(kept: Iterable[Mount], new: Iterable[Mount]) -> dict[str, str]:
     """Return the packages whose services have a name or path that is taken, and why.
 
     The first one keeps it: what is served and stays before what is new.

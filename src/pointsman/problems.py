@@ -9,9 +9,7 @@ from typing import Any
 Headers = list[tuple[str, str]]
 
 
-def problem(
-    status: int, detail: str, **members: Any
-) -> tuple[str, Headers, bytes]:
+def problem(status: int, detail: str, **members: Any) -> tuple[str, Headers, bytes]:
     """Return status line, headers and body; ``members`` extend the document."""
     phrase = HTTPStatus(status).phrase
     document = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from threading import Thread
 
     from pointsman.errors import LoadError
-    from pointsman.model import Package, Scan
+    from pointsman.model import Mount, Package, Scan
     from pointsman.namespace.space import Namespace
     from pointsman.rehearsal.client import Rehearsal
     from pointsman.retirement import Retirement
@@ -65,7 +65,7 @@ class Round:
 class Reconciler:
     """Brings one process to what a scan wants.  ``step`` from one thread at a time."""
 
-    def __init__(  # noqa: PLR0913 - its collaborators
+    def __init__(
         self,
         *,
         runtime: InProcess,
@@ -169,9 +169,8 @@ class Reconciler:
             [*changed, *round_.late], self._imports(round_.staged)
         )
         targets = {n: p for n, p in changed.items() if p is not None}
-        for name, package in active.items():
-            if name in concerned and name not in changed:
-                targets[name] = package
+        for name in active.keys() & (concerned - changed.keys()):
+            targets[name] = active[name]
         return targets
 
     def _stage(
@@ -215,9 +214,7 @@ class Reconciler:
             todo = [n for n in found.untried if n not in failed]
         return failed
 
-    def _run(
-        self, round_: Round, step: Callable[[Loaded], None]
-    ) -> dict[str, Refusal]:
+    def _run(self, round_: Round, step: Callable[[Loaded], None]) -> dict[str, Refusal]:
         steps = {
             name: (lambda one=loaded: step(one))
             for name, loaded in round_.staged.items()
@@ -241,9 +238,7 @@ class Reconciler:
     # TAKING BACK
 
     def _take_back(self, round_: Round, failed: Mapping[str, Refusal]) -> None:
-        back = planning.retracted(
-            failed, round_.changed, self._imports(round_.staged)
-        )
+        back = planning.retracted(failed, round_.changed, self._imports(round_.staged))
         for name, cause in back.items():
             refusal = failed[cause]
             if name != cause:
@@ -266,9 +261,7 @@ class Reconciler:
 
     def _view(self, round_: Round) -> View:
         gone = {*round_.staged, *round_.dropped}
-        kept = [
-            v.loaded for n, v in self._traffic.versions.items() if n not in gone
-        ]
+        kept = [v.loaded for n, v in self._traffic.versions.items() if n not in gone]
         owners = {
             top: loaded.space
             for loaded in (*kept, *round_.staged.values())
@@ -333,7 +326,7 @@ def _rank(loaded: Loaded, versions: Mapping[str, Version]) -> bool:
     return loaded.package.name not in versions
 
 
-def _mounts(loaded: Iterable[Loaded]) -> list[object]:
+def _mounts(loaded: Iterable[Loaded]) -> list[Mount]:
     return [one.mount for each in loaded for one in each.services]
 
 

@@ -144,7 +144,7 @@ class Retirement:
     def _finish(self, one: Retired) -> None:
         try:
             self._end(one.version)
-        except Exception:  # the top of this thread; the others must end too
+        except Exception:  # noqa: BLE001 - the top of this thread: the others must end
             _log.exception("%s: could not be retired", one.name)
         with self._wake:
             self._waiting.remove(one)

@@ -76,7 +76,9 @@ def parse(
             name, convert = _KEYS[key]
             values[name] = _converted(convert, text, Path(here), f"{place} {key}")
         else:
-            near = did_you_mean(key, [*_KEYS, "service.<name>.<key>", "resource.<name>"])
+            near = did_you_mean(
+                key, [*_KEYS, "service.<name>.<key>", "resource.<name>"]
+            )
             message = f"{place}: there is no setting {key!r}{near}"
             raise ConfigError(message)
     values.setdefault("work_dir", (Path(here) / "var").absolute())

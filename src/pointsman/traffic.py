@@ -23,7 +23,7 @@ from __future__ import annotations
 from itertools import count
 from time import monotonic
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pointsman.namespace.callers import MARK
 from pointsman.routing import RouteTable, mount_key
@@ -185,7 +185,7 @@ class PinnedBody:
             chunk: bytes = self._step(self._iterator)
         except StopIteration:
             raise
-        except Exception as error:  # the service's; it is logged by ``failed``
+        except Exception as error:  # noqa: BLE001 - the service's; ``failed`` logs it
             self._over = True
             return self._failed(error)
         return chunk
@@ -277,6 +277,6 @@ def pinned_body(
     file, pin.file = pin.file, None
     if file is not None and file[0] is body:
         file[1].keep(route.pins, pin)
-        return body  # type: ignore[no-any-return]
+        return cast("Iterable[bytes]", body)  # the server's own, with our file in it
     kind = SizedBody if hasattr(body, "__len__") else PinnedBody
     return kind(body, route, pin, failed)

@@ -191,7 +191,7 @@ def _failed(
         500, f"the service {mount.service} failed", request_id=request_id
     )
     headers.append(("X-Request-ID", request_id))
-    start_response(status, headers, (type(error), error, error.__traceback__))
+    start_response(status, headers, sys.exc_info())
     return content
 
 
@@ -209,5 +209,3 @@ def _request_id(environ: WSGIEnvironment) -> str:
 def _printable(environ: WSGIEnvironment) -> str:
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return ascii(path.encode("latin-1", "replace").decode("utf-8", "replace"))[1:-1]
-
-

@@ -94,8 +94,10 @@ class Control:
         try:
             known = self._token.matches(token.strip())
         except ConfigError as error:
-            _log.error("%s", error)  # noqa: TRY400 - it is the operator's, not ours
-            raise Refused(403, "Forbidden", "the token file is not usable; see the log") from error
+            _log.error("%s", error)
+            raise Refused(
+                403, "Forbidden", "the token file is not usable; see the log"
+            ) from error
         if not known:
             raise Refused(401, "Unauthorized", "this is not the token of this host")
 
@@ -145,20 +147,18 @@ def report_document(report: Report) -> dict[str, Any]:
 
 def services(node: Node) -> list[dict[str, Any]]:
     """Return what each service is, where it is mounted, and what it is doing."""
-    found = []
-    for version in node.traffic.versions.values():
-        package = version.loaded.package
-        for one in version.loaded.services:
-            found.append(
-                {
-                    "name": one.mount.service,
-                    "path": one.mount.path or "/",
-                    "package": package.name,
-                    "digest": package.artifact.digest,
-                    "origin": package.artifact.origin,
-                    "in_flight": len(version.pins),
-                }
-            )
+    found = [
+        {
+            "name": one.mount.service,
+            "path": one.mount.path or "/",
+            "package": version.loaded.package.name,
+            "digest": version.loaded.package.artifact.digest,
+            "origin": one.mount.origin,
+            "in_flight": len(version.pins),
+        }
+        for version in node.traffic.versions.values()
+        for one in version.loaded.services
+    ]
     return sorted(found, key=lambda entry: str(entry["path"]))
 
 

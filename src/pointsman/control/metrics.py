@@ -34,7 +34,9 @@ class _Figures(prometheus_client.registry.Collector):
 
     def collect(self) -> Iterator[Any]:
         requests = CounterMetricFamily(
-            "pointsman_requests", "Requests that a service was given", labels=["service"]
+            "pointsman_requests",
+            "Requests that a service was given",
+            labels=["service"],
         )
         running = GaugeMetricFamily(
             "pointsman_requests_in_flight",

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from pointsman.namespace.space import Namespace
 
@@ -24,12 +26,12 @@ def nearest(depth: int = 1) -> Namespace | None:
 
     ``depth`` counts the frames to leave out; 1 is the caller's caller.
     """
-    frame = sys._getframe(depth + 1)  # noqa: SLF001 - the only way to the caller
+    frame: FrameType | None = sys._getframe(depth + 1)  # noqa: SLF001 - the only way
     while frame is not None:
-        space = frame.f_globals.get(MARK)
+        space: Namespace | None = frame.f_globals.get(MARK)
         if space is not None:
-            return space  # type: ignore[no-any-return]
-        frame = frame.f_back  # type: ignore[assignment]
+            return space
+        frame = frame.f_back
     return of_thread(threading.get_ident())
 
 
@@ -49,12 +51,13 @@ def directly(library: str) -> Namespace | None:
     over; the next must carry the mark.  So what a host library does while a
     service imports it for the first time stays the host's.
     """
-    frame = sys._getframe(2)  # noqa: SLF001
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name.partition(".")[0] not in (library, "pointsman"):
-            return frame.f_globals.get(MARK)
-        frame = frame.f_back  # type: ignore[assignment]
+            space: Namespace | None = frame.f_globals.get(MARK)
+            return space
+        frame = frame.f_back
     return None
 
 
@@ -68,4 +71,4 @@ def marked(space: Namespace | None) -> Callable[..., Any]:
     A Flask application is an object of the host's library: without this frame
     nothing on the stack would say for which version it works.
     """
-    return type(_call)(_call.__code__, {MARK: space, "__name__": "pointsman.call"})
+    return FunctionType(_call.__code__, {MARK: space, "__name__": "pointsman.call"})

@@ -159,10 +159,10 @@ def install() -> None:
     """Put the finder first on ``sys.meta_path``, once per process."""
     with _lock:
         if Finder not in sys.meta_path:
-            sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, Finder)
 
 
 def uninstall() -> None:
     """Take the finder out again."""
     with _lock, contextlib.suppress(ValueError):
-        sys.meta_path.remove(Finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(Finder)

@@ -47,7 +47,7 @@ def install() -> None:
     global ordinary  # noqa: PLW0603 - there is one per process
     if builtins.__import__ is not _import:
         ordinary = builtins.__import__
-        builtins.__import__ = _import
+        builtins.__import__ = _import  # type: ignore[assignment]
 
 
 def uninstall() -> None:

@@ -6,6 +6,7 @@ import marshal
 from importlib.machinery import SourceFileLoader
 from importlib.resources.abc import TraversableResources
 from importlib.resources.readers import MultiplexedPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pointsman.namespace import facade
@@ -73,4 +74,4 @@ class _FolderReader(TraversableResources):
         self._folders = folders
 
     def files(self) -> MultiplexedPath:
-        return MultiplexedPath(*self._folders)
+        return MultiplexedPath(*map(Path, self._folders))

@@ -219,7 +219,7 @@ def _quietly(
 ) -> None:
     try:
         function(*args, **kwargs)
-    except Exception:  # a stranger's clean-up must not stop ours
+    except Exception:  # noqa: BLE001 - a stranger's clean-up must not stop ours
         _log.exception("%s: %r failed while it was retired", space, function)
 
 
@@ -227,7 +227,8 @@ def _quietly(
 
 
 def _forget_finders(space: Namespace) -> None:
-    for hooks in (sys.meta_path, sys.path_hooks):
+    lists: tuple[list[Any], ...] = (sys.meta_path, sys.path_hooks)
+    for hooks in lists:
         hooks[:] = [hook for hook in hooks if not _made_by(hook, space)]
 
 

@@ -222,9 +222,7 @@ class Namespace:
             setattr(parent, child, module)
         return module
 
-    def _execute(
-        self, name: str, parent: ModuleType | None, child: str
-    ) -> ModuleType:
+    def _execute(self, name: str, parent: ModuleType | None, child: str) -> ModuleType:
         spec = self.spec(name)
         module = _new_module(spec)
         module.__dict__[MARK] = self

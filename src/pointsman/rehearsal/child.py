@@ -21,10 +21,10 @@ from pointsman.model import Artifact, Kind, Package
 from pointsman.namespace import facade
 from pointsman.namespace import space as spaces
 from pointsman.namespace.space import Namespace, View
+from pointsman.reading import walk
 from pointsman.rehearsal import wire
 from pointsman.runtime import inprocess
 from pointsman.runtime.inprocess import Loaded
-from pointsman.sources.reading import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

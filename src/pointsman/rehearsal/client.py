@@ -134,9 +134,7 @@ class Rehearsal:
             self._process.wait()
         self._process = self._connection = None
 
-    def _ask(
-        self, task: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, bytes]]:
+    def _ask(self, task: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
         for _ in range(2):  # the helper may have ended after the last task
             self._ensure()
             if self._connection is None:  # pragma: no cover - for the type

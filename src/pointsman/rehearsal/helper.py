@@ -15,11 +15,14 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pointsman.rehearsal import child, wire
 from pointsman.resources import Resources
 from pointsman.runtime.services import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: The exit status of a helper that became unfit to fork: an import made threads.
 THREADED = 3
@@ -71,9 +74,8 @@ class Helper:
         for name in modules:
             if name not in sys.modules:
                 # A library that cannot be imported here is imported by each child.
-                with contextlib.suppress(Exception), open(os.devnull, "w") as nothing:  # noqa: PTH123
-                    with contextlib.redirect_stdout(nothing):
-                        importlib.import_module(name)
+                with contextlib.suppress(Exception), _no_output():
+                    importlib.import_module(name)
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             sys.exit(THREADED)
 
@@ -211,6 +213,12 @@ class _Watch:
             return f"ended its process by {name}"
         status = os.waitstatus_to_exitcode(self._status)
         return f"ended its process with the exit status {status}"
+
+
+@contextlib.contextmanager
+def _no_output() -> Iterator[None]:
+    with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
+        yield
 
 
 def _tail(output: int) -> str:

@@ -1,4 +1,4 @@
-"""Messages between the processes of a rehearsal: JSON, with bytes behind it.  Effects."""
+"""Messages between the processes of a rehearsal: JSON, then bytes.  Effects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _HEAD = struct.Struct("!II")  # lengths in bytes: of the JSON, of all that follo
 
 
 def send(
-    connection: socket, message: Mapping[str, Any], blobs: Mapping[str, bytes] | None = None
+    connection: socket,
+    message: Mapping[str, Any],
+    blobs: Mapping[str, bytes] | None = None,
 ) -> None:
     """Send one message.  Blocks.
 

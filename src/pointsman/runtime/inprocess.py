@@ -91,7 +91,9 @@ class InProcess:
         root = self._unpacked.place(package.artifact)
         return Loaded(package, Namespace(package, root, codes))
 
-    def forget(self, loaded: Loaded, heir: Loaded | None, alive: frozenset[str]) -> None:
+    def forget(
+        self, loaded: Loaded, heir: Loaded | None, alive: frozenset[str]
+    ) -> None:
         """Let go of a version that serves nothing any more.
 
         ``heir`` is the version that serves instead; ``alive`` are the module names
@@ -156,7 +158,7 @@ def stop(loaded: Loaded) -> None:
         if one.service is not None:
             try:
                 callers.marked(loaded.space)(one.service.stop)
-            except Exception:  # the service's own code; the rest must go on
+            except Exception:  # noqa: BLE001 - the service's own; the rest must go on
                 _log.exception("%s failed in stop()", one.mount.service)
 
 

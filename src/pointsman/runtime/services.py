@@ -63,10 +63,11 @@ def mounted(
         Exception: whatever a constructor or a factory of the package raises.
 
     """
-    made = []
-    for name, module in modules.items():
-        for offer in _offers(package, name, module, around):
-            made.append(_make(package, offer, around.settings))
+    made = [
+        _make(package, offer, around.settings)
+        for name, module in modules.items()
+        for offer in _offers(package, name, module, around)
+    ]
     return tuple(sorted(made, key=lambda one: one.mount.service))
 
 
@@ -76,7 +77,9 @@ def _make(
     own = settings.get(offer.name, _NO_SETTINGS)
     origin = package.artifact.origin
     if not _NAME.match(offer.name):
-        reason = f"{offer.name!r} cannot be a service's name; use letters, digits, . _ -"
+        reason = (
+            f"{offer.name!r} cannot be a service's name; use letters, digits, . _ -"
+        )
         raise ArtifactError(package.name, origin, reason)
     path = own.get("path", offer.path)
     try:

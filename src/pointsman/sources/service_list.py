@@ -12,17 +12,18 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.machinery import PathFinder
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointsman.errors import ArtifactError, ConfigError
 from pointsman.model import Artifact, Kind, Package, Problem, Scan
 from pointsman.namespace.space import module_table
-from pointsman.sources.reading import Reader
+from pointsman.reading import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
@@ -127,7 +128,9 @@ class _Look:
 
     def _directory(self, entry: Entry, folder: Path) -> None:
         if (folder / "__init__.py").is_file():  # it is a package itself
-            self._add(entry, lambda: self._reader.tree([folder]), folder.name, True)
+            self._add(
+                entry, lambda: self._reader.tree([folder]), folder.name, offers=True
+            )
             return
         try:
             inside = sorted(folder.iterdir())
@@ -139,7 +142,9 @@ class _Look:
                 self._file(entry, path)
         for path in inside:
             if _is_package(path):
-                self._add(entry, lambda p=path: self._tree(p.name), path.name, False)
+                self._add(
+                    entry, partial(self._tree, path.name), path.name, offers=False
+                )
 
     def _file(self, entry: Entry, path: Path) -> None:
         if path.suffix != ".py":
@@ -149,7 +154,7 @@ class _Look:
             reason = f"{path.name} cannot be imported; rename it to a Python identifier"
             self._problem(entry, reason)
         else:
-            self._add(entry, lambda: self._reader.module(path), path.stem, True)
+            self._add(entry, lambda: self._reader.module(path), path.stem, offers=True)
 
     def _module(self, entry: Entry, name: str) -> None:
         top = name.partition(".")[0]
@@ -158,9 +163,9 @@ class _Look:
             return
         file = self._flat(top)
         if self._portions(top):
-            self._add(entry, lambda: self._tree(top), top, False)
+            self._add(entry, lambda: self._tree(top), top, offers=False)
         elif file is not None and name == top:
-            self._add(entry, lambda: self._reader.module(file), top, True)
+            self._add(entry, lambda: self._reader.module(file), top, offers=True)
         else:
             self._host(entry, top, name)
             return
@@ -207,7 +212,11 @@ class _Look:
         return None
 
     def _add(
-        self, entry: Entry, read: Callable[[], Artifact], name: str, offers: bool  # noqa: FBT001
+        self,
+        entry: Entry,
+        read: Callable[[], Artifact],
+        name: str,
+        offers: bool,  # noqa: FBT001
     ) -> None:
         try:
             artifact = read()
