@@ -351,7 +351,9 @@ def announce_when_up(host: str, port: int) -> None:
         return
     if os.fork() == 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        while Path(f"/proc/{server}").exists():
+        alive = True
+        while alive:
+            alive = Path(f"/proc/{server}").exists()
             if answers(host, port):
                 print(announcement(f"http://{host}:{port}"), flush=True)
                 break

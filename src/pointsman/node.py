@@ -12,6 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from pointsman.claims import Claims
 from pointsman.errors import ConfigError
 from pointsman.model import Problem, Report
 from pointsman.namespace import facade
@@ -74,6 +75,7 @@ class Node:
             retirement=self.retirement,
             rehearsal=self._rehearsal,
             deadline=settings.staging_timeout,
+            claims=Claims(settings.work_dir / "claims.json"),
             owner=self._owner,
             on_host_modules=self._host_modules,
         )

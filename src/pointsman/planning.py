@@ -95,6 +95,34 @@ def retracted(
     return back
 
 
+def in_order_of_claim(
+    mounts: Iterable[Mount], claims: Mapping[str, str], serving: Collection[str]
+) -> list[Mount]:
+    """Return who comes first where two want one name or path.
+
+    What is serving; then what had it when the last process served (``claims``:
+    service name or path to package), so that a restart changes nothing; then the
+    order of the sources.
+    """
+
+    def rank(mount: Mount) -> int:
+        if mount.package in serving:
+            return 0
+        wanted = (mount.service, mount_key(mount.path))
+        return 1 if all(claims.get(key) == mount.package for key in wanted) else 2
+
+    return sorted(mounts, key=rank)
+
+
+def claimed(mounts: Iterable[Mount]) -> dict[str, str]:
+    """Return which package has each service name and each path."""
+    return {
+        key: mount.package
+        for mount in mounts
+        for key in (mount.service, mount_key(mount.path))
+    }
+
+
 def clashes(kept: Iterable[Mount], new: Iterable[Mount]) -> dict[str, str]:
     """Return the packages whose services have a name or path that is taken, and why.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from threading import Thread
 
+    from pointsman.claims import Claims
     from pointsman.errors import LoadError
     from pointsman.model import Mount, Package, Scan
     from pointsman.namespace.space import Namespace
@@ -74,6 +75,7 @@ class Reconciler:
         retirement: Retirement,
         rehearsal: Rehearsal | None,
         deadline: float,
+        claims: Claims,
         owner: Callable[[str], str | None],
         on_host_modules: Callable[[tuple[str, ...]], None],
     ) -> None:
@@ -88,6 +90,7 @@ class Reconciler:
         self._retirement = retirement
         self._rehearsal = rehearsal
         self._deadline = deadline
+        self._claims = claims
         self._owner = owner
         self._on_host_modules = on_host_modules
         self._stuck: dict[str, Thread] = {}
@@ -230,9 +233,10 @@ class Reconciler:
         versions = self._traffic.versions
         gone = {*round_.staged, *round_.dropped}
         kept = [v.loaded for name, v in versions.items() if name not in gone]
-        # A version that is replaced keeps its place: before what is new.
-        staged = sorted(round_.staged.values(), key=lambda o: _rank(o, versions))
-        found = planning.clashes(_mounts(kept), _mounts(staged))
+        new = planning.in_order_of_claim(
+            _mounts(round_.staged.values()), self._claims.read(), versions
+        )
+        found = planning.clashes(_mounts(kept), new)
         return {name: Refusal(reason) for name, reason in found.items()}
 
     # TAKING BACK
@@ -286,6 +290,9 @@ class Reconciler:
         new = {name: Version(loaded) for name, loaded in round_.staged.items()}
         facade.activate(self, view)
         self._traffic.publish(self.generation, {**kept, **new})
+        self._claims.keep(
+            planning.claimed(_mounts(v.loaded for v in self._traffic.versions.values()))
+        )
         self._settle(round_, [versions[n] for n in versions if n in gone])
         return True
 
@@ -320,10 +327,6 @@ class Reconciler:
 
 def _refusal_of(error: LoadError) -> Refusal:
     return Refusal(error.reason, error.traceback)
-
-
-def _rank(loaded: Loaded, versions: Mapping[str, Version]) -> bool:
-    return loaded.package.name not in versions
 
 
 def _mounts(loaded: Iterable[Loaded]) -> list[Mount]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -63,6 +64,7 @@ class RouteTable(Generic[Target]):
         return best
 
 
+@lru_cache(maxsize=1 << 16)
 def mount_key(path: str) -> str:
     """Return a mount path as requests spell it: decoded bytes, as latin-1.
 

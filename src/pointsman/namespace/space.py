@@ -111,6 +111,11 @@ class Namespace:
 
     # WHAT IS THERE
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of all its modules, imported or not."""
+        return frozenset(self._table)
+
     def has(self, name: str) -> bool:
         """Tell whether the artifact has the module ``name``, imported or not."""
         return name in self._table

@@ -45,8 +45,9 @@ class Unpacked:
             ReleaseError: the disk does not take it.
 
         """
-        folder = self.base / f"{artifact.package}@{artifact.digest[:12]}"
         with self._lock:
+            self._own()
+            folder = self.base / f"{artifact.package}@{artifact.digest[:12]}"
             try:
                 if folder not in self._users:
                     self._lay_out(artifact, folder)
@@ -62,12 +63,21 @@ class Unpacked:
     def leave(self, folder: Path) -> bool:
         """Give a folder back; True when that was its last user and it is gone."""
         with self._lock:
-            self._users[folder] = self._users.get(folder, 1) - 1
-            if self._users[folder]:
+            self._own()
+            users = self._users.pop(folder, 1) - 1
+            if users:
+                self._users[folder] = users
                 return False
-            del self._users[folder]
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.parent == self.base:
+                shutil.rmtree(folder, ignore_errors=True)
             return True
+
+    def _own(self) -> None:
+        """Lay out elsewhere after a fork; the parent's folders stay the parent's."""
+        pid = os.getpid()
+        if pid != self._pid:
+            self._pid = pid
+            self.base = self._parent / f"{pid}-{started(pid)}"
 
     def close(self) -> None:
         """Remove everything of this process (not of the one it was forked from)."""

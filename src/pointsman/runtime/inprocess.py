@@ -106,7 +106,7 @@ class InProcess:
         registries.release(space, heir.space if heir else None)
         space.forgotten = True
         files = [m.__file__ for m in space.modules.values() if _has_file(m)]
-        facade.drop(set(space.modules) - alive)
+        facade.drop(space.names - alive)
         if self._unpacked.leave(space.root):
             registries.forget_lines(str(file) for file in files)
         space.detach()
