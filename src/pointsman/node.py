@@ -57,7 +57,6 @@ class Node:
         self.resources = Resources(settings.resources)
         self._global_conf = dict(global_conf or {})
         around = Surroundings(settings.services, self.resources, self._global_conf)
-        self._around = around
         self._one_at_a_time = threading.Lock()  # held by whoever reloads
         self._unpacked = Unpacked(settings.work_dir)
         self._extra = ExtraPaths(settings.extra_paths)
@@ -69,8 +68,7 @@ class Node:
             timeout=settings.retire_timeout,
         )
         self._reconciler = Reconciler(
-            runtime=InProcess(self._unpacked),
-            around=around,
+            runtime=InProcess(self._unpacked, around),
             traffic=self.traffic,
             retirement=self.retirement,
             rehearsal=self._rehearsal,

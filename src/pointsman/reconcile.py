@@ -15,7 +15,7 @@ from pointsman.errors import ArtifactError, ReleaseError
 from pointsman.model import Kind, Outcome
 from pointsman.namespace import facade, registries
 from pointsman.namespace.space import View, move
-from pointsman.runtime import inprocess, staging
+from pointsman.runtime import staging
 from pointsman.traffic import Version
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from pointsman.claims import Claims
     from pointsman.errors import LoadError
+    from pointsman.interfaces import Runtime
     from pointsman.model import Mount, Package, Scan
     from pointsman.namespace.space import Namespace
     from pointsman.rehearsal.client import Rehearsal
     from pointsman.retirement import Retirement
-    from pointsman.runtime.inprocess import InProcess, Loaded
-    from pointsman.runtime.services import Surroundings
+    from pointsman.runtime.inprocess import Loaded
     from pointsman.traffic import Traffic
 
 _log = logging.getLogger(__name__)
@@ -69,8 +69,7 @@ class Reconciler:
     def __init__(
         self,
         *,
-        runtime: InProcess,
-        around: Surroundings,
+        runtime: Runtime[Loaded],
         traffic: Traffic,
         retirement: Retirement,
         rehearsal: Rehearsal | None,
@@ -85,7 +84,6 @@ class Reconciler:
         told what a rehearsal imported of the host.
         """
         self._runtime = runtime
-        self._around = around
         self._traffic = traffic
         self._retirement = retirement
         self._rehearsal = rehearsal
@@ -159,7 +157,7 @@ class Reconciler:
         if not failed:
             failed = self._clashes(round_)
         if not failed:
-            failed = self._run(round_, inprocess.start)
+            failed = self._run(round_, self._runtime.start)
         if failed:
             self._take_back(round_, failed)
             return False
@@ -183,7 +181,7 @@ class Reconciler:
         for name, package in targets.items():
             if name not in round_.staged:
                 try:
-                    round_.staged[name] = self._runtime.open(package, None)
+                    round_.staged[name] = self._runtime.open(package)
                 except (ReleaseError, ArtifactError) as error:
                     failed[name] = Refusal(str(error))
         view = self._view(round_)
@@ -191,10 +189,7 @@ class Reconciler:
             if loaded.space is not None:
                 loaded.space.view = view
         failed = failed or self._rehearse(round_)
-        return failed or self._run(round_, self._load)
-
-    def _load(self, loaded: Loaded) -> None:
-        inprocess.load(loaded, self._around)
+        return failed or self._run(round_, self._runtime.load)
 
     def _rehearse(self, round_: Round) -> dict[str, Refusal]:
         if self._rehearsal is None:
@@ -257,7 +252,7 @@ class Reconciler:
         for name, loaded in list(round_.staged.items()):
             if keep.get(name) is not loaded.package:
                 del round_.staged[name]
-                inprocess.stop(loaded)
+                self._runtime.stop(loaded)
                 version = self._traffic.versions.get(name)
                 self._forget(loaded, version.loaded if version else None)
 
@@ -308,7 +303,7 @@ class Reconciler:
 
     def end(self, version: Version) -> None:
         """Stop and forget a version that no request uses; on any thread."""
-        inprocess.stop(version.loaded)
+        self._runtime.stop(version.loaded)
         heir = self._traffic.versions.get(version.loaded.package.name)
         self._forget(version.loaded, heir.loaded if heir else None)
 

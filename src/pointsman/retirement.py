@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pointsman.namespace.space import Namespace
     from pointsman.traffic import Version
 
 _log = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ class Retired:
     """One replaced version on its way out.  Times are monotonic seconds."""
 
     version: Version
-    group: tuple[Version, ...]  # all that were replaced in the same switch
     since: float
     warm_until: float
     lingering: bool = False
@@ -37,13 +37,23 @@ class Retired:
         """Return the package's name."""
         return self.version.loaded.package.name
 
-    def drained(self) -> bool:
-        """Tell whether no request uses it, directly or through what imports it."""
+    def drained(self, others: Iterable[Retired]) -> bool:
+        """Tell whether no request uses it, directly or through what imports it.
+
+        What serves imports from nothing that was replaced; only ``others`` can,
+        which are on their way out too.
+        """
         if self.version.pins:
             return False
-        return not any(
-            other.pins and self.name in other.loaded.imports for other in self.group
+        space = self.version.loaded.space
+        return space is None or not any(
+            other.version.pins and other.reaches(space) for other in others
         )
+
+    def reaches(self, space: Namespace) -> bool:
+        """Tell whether its code may be running code of ``space``."""
+        own = self.version.loaded.space
+        return own is not None and space in own.reach()
 
 
 class Retirement:
@@ -77,9 +87,7 @@ class Retirement:
                 one.warm_until = now
             for version in group:
                 version.replaced_at = now
-                self._waiting.append(
-                    Retired(version, group, now, now + self._keep_warm)
-                )
+                self._waiting.append(Retired(version, now, now + self._keep_warm))
             if group and (self._thread is None or not self._thread.is_alive()):
                 self._thread = threading.Thread(
                     target=self._run, name="pointsman-retire", daemon=True
@@ -116,7 +124,7 @@ class Retirement:
         """Return how long nothing can be due; None while nothing waits."""
         if not self._waiting:
             return None
-        if any(not one.drained() for one in self._waiting):
+        if any(not one.drained(self._waiting) for one in self._waiting):
             return POLL
         return max(0.0, min(one.warm_until for one in self._waiting) - monotonic())
 
@@ -127,7 +135,8 @@ class Retirement:
                 if not one.lingering and now - one.since > self._timeout:
                     one.lingering = bool(one.version.pins)
             self._cut_off()
-            return [o for o in self._waiting if o.warm_until <= now and o.drained()]
+            due = [one for one in self._waiting if one.warm_until <= now]
+            return [one for one in due if one.drained(self._waiting)]
 
     def _cut_off(self) -> None:
         by_package: dict[str, list[Retired]] = {}

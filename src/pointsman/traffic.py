@@ -38,15 +38,13 @@ if TYPE_CHECKING:
 class Pin:
     """What one request holds, so that its version stays until the last byte.
 
-    ``cut`` asks the response's body to end at its next step.
+    ``cut`` asks the response's body to end at its next step; ``file`` is the body
+    made by ``wsgi.file_wrapper``, with the file in it.  Both are rare, so they are
+    of the class until they are set: making a pin must cost next to nothing.
     """
 
-    __slots__ = ("cut", "file")
-
-    def __init__(self) -> None:
-        """Hold nothing yet; who makes it puts it into a version's ``pins``."""
-        self.cut = False
-        self.file: tuple[object, PinnedFile] | None = None
+    cut: bool = False
+    file: tuple[object, PinnedFile] | None = None
 
 
 #: Pin to the request's path and when it came (monotonic seconds).
@@ -274,7 +272,8 @@ def pinned_body(
     body: Any, route: Route, pin: Pin, failed: Callable[[BaseException], bytes]
 ) -> Iterable[bytes]:
     """Return what to give to the server for a body that is no list or tuple."""
-    file, pin.file = pin.file, None
+    file = pin.file
+    pin.file = None
     if file is not None and file[0] is body:
         file[1].keep(route.pins, pin)
         return cast("Iterable[bytes]", body)  # the server's own, with our file in it

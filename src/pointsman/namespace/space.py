@@ -162,6 +162,18 @@ class Namespace:
                 self.imports.add(other.package.name)
             return other
 
+    def reach(self) -> frozenset[Namespace]:
+        """Return this and all namespaces that it imports from, at any distance."""
+        found: set[Namespace] = set()
+        todo = [self]
+        while todo:
+            space = todo.pop()
+            if space not in found:
+                found.add(space)
+                owners = (space.view.owners.get(name) for name in tuple(space.imports))
+                todo.extend(owner for owner in owners if owner is not None)
+        return frozenset(found)
+
     # IMPORTING
 
     def import_name(

@@ -20,7 +20,7 @@ from pointsman.namespace.space import Namespace, execution
 from pointsman.runtime.services import mounted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import ModuleType
 
     from pointsman.model import Package
@@ -53,15 +53,8 @@ class Loaded:
 
         Also the files of all that it imports from: a traceback passes through them.
         """
-        found: dict[str, str] = {}
-        todo = [self.space] if self.space else []
-        while todo:
-            space = todo.pop()
-            if str(space.root) not in found:
-                found[str(space.root)] = space.package.artifact.origin
-                owners = (space.view.owners.get(name) for name in space.imports)
-                todo.extend(owner for owner in owners if owner is not None)
-        return found
+        reach = self.space.reach() if self.space else ()
+        return {str(space.root): space.package.artifact.origin for space in reach}
 
 
 def install() -> None:
@@ -72,24 +65,32 @@ def install() -> None:
 
 
 class InProcess:
-    """Opens versions in this process, and forgets them."""
+    """The `pointsman.interfaces.Runtime` of this process."""
 
-    def __init__(self, unpacked: Unpacked) -> None:
-        """Take where their files are laid out."""
+    def __init__(self, unpacked: Unpacked, around: Surroundings) -> None:
+        """Take where files are laid out, and what services are given."""
         self._unpacked = unpacked
+        self._around = around
         install()
 
-    def open(self, package: Package, codes: Mapping[str, bytes] | None) -> Loaded:
-        """Lay out a version; import nothing.
-
-        Raises:
-            ReleaseError: the disk does not take it.
-
-        """
+    def open(self, package: Package) -> Loaded:
+        """Lay out a version; import nothing."""
         if package.artifact.kind is Kind.HOST:
             return Loaded(package, None)
         root = self._unpacked.place(package.artifact)
-        return Loaded(package, Namespace(package, root, codes))
+        return Loaded(package, Namespace(package, root))
+
+    def load(self, loaded: Loaded) -> None:
+        """Import what the package offers, make its services, let them check."""
+        load(loaded, self._around)
+
+    def start(self, loaded: Loaded) -> None:
+        """Call ``start()`` of its services, once."""
+        start(loaded)
+
+    def stop(self, loaded: Loaded) -> None:
+        """Call ``stop()`` of what was started; log what it raises."""
+        stop(loaded)
 
     def forget(
         self, loaded: Loaded, heir: Loaded | None, alive: frozenset[str]

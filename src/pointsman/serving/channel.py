@@ -15,13 +15,16 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
 if TYPE_CHECKING:
-    from pointsman.serving.listener import DrainState
+    import threading
+    from collections.abc import Callable
+
+    from pointsman.serving.listener import DrainState, Listener
 
 LINGER = 2.0
 _DISCARD = 65536
@@ -36,7 +39,7 @@ class Answer(WSGITask):
         """Announce the end of the connection when this is its last answer."""
         if self.channel.is_last_answer():
             # The application has its environ already; waitress decides by this.
-            self.request.headers["CONNECTION"] = "close"
+            cast(Any, self.request).headers["CONNECTION"] = "close"
         return super().build_response_header()
 
 
@@ -48,14 +51,25 @@ class Channel(HTTPChannel):
     """
 
     task_class = Answer
+    if TYPE_CHECKING:  # the types of waitress lack these
+        requests_lock: threading.Lock
+        _flush_exception: Callable[[object], object]
+        _flush_some: Callable[..., bool]
+        _flush_some_if_lockable: Callable[..., bool]
     # Our half is closed; what still comes is thrown away until this time.
     linger_until: float | None = None
 
-    def __init__(self, server: Any, *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        server: Listener,
+        connection: socket.socket,
+        address: object,
+        map: dict[int, Any],  # noqa: A002 - waitress's word
+    ) -> None:
         """Take over an accepted connection."""
         self.drain: DrainState = server.drain
         self.last_busy = time.monotonic()
-        super().__init__(server, *arguments, **options)
+        super().__init__(server, connection, address, server.adj, map=map)
 
     # -- worker threads
 
@@ -141,7 +155,7 @@ class Channel(HTTPChannel):
         elif self.close_when_flushed and not self.total_outbufs_len:
             self._close_our_half()
 
-    def _flush(self) -> Any:
+    def _flush(self) -> Callable[..., bool] | None:
         """Choose how to flush, as HTTPChannel.handle_write does."""
         if not self.requests:
             return self._flush_some
@@ -153,7 +167,7 @@ class Channel(HTTPChannel):
         self.linger_until = time.monotonic() + LINGER
         self.close_when_flushed = False
         try:
-            self.socket.shutdown(socket.SHUT_WR)
+            cast(socket.socket, self.socket).shutdown(socket.SHUT_WR)
         except OSError:
             self.handle_close()
             return

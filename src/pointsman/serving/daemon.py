@@ -231,5 +231,3 @@ def _kill(reports: _Reports) -> None:
         if not handle.gone(_PATIENCE):
             handle.send(signal.SIGKILL)
             handle.gone(_PATIENCE)
-
-

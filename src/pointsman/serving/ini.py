@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paste.deploy.loadwsgi import APP, SERVER, loadcontext
+from paste.deploy.loadwsgi import APP, SERVER, ConfigLoader, loadcontext
 
 from pointsman.errors import ConfigError, Error, LoadError, did_you_mean
 from pointsman.serving.runner import server_runner
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from wsgiref.types import WSGIApplication
+
+    from paste.deploy.loadwsgi import LoaderContext, _ObjectType
 
     from pointsman.serving.arguments import Order
 
@@ -81,7 +83,8 @@ def server(order: Order) -> ServerSection:
     if context.object is not server_runner:
         return ServerSection(None, _guarded(order, SERVER, name, context.create))
     place = Place(_shown(order), f"server:{name or 'main'}")
-    return ServerSection(read(context.local_conf, place), _unused)
+    given = {**context.local_conf, **_shadowed(order, place.section)}
+    return ServerSection(read(given, place), _unused)
 
 
 def _unused(_application: WSGIApplication) -> object:
@@ -101,29 +104,59 @@ def application(order: Order) -> WSGIApplication:
     made = _guarded(order, APP, name, context.create)()
     if not callable(made):
         raise LoadError(_what(APP, order, name), f"is no WSGI application: {made!r}")
-    return made  # type: ignore[no-any-return]
+    checked: WSGIApplication = made
+    return checked
 
 
-def _context(kind: Any, order: Order, uri: str, name: str | None) -> Any:
-    load = _guarded(order, kind, name, loadcontext)
-    return load(
-        kind,
-        uri,
-        name=name,
-        relative_to=str(Path.cwd()),
-        global_conf=dict(order.variables or {}),
-    )
+def _context(
+    kind: _ObjectType, order: Order, uri: str, name: str | None
+) -> LoaderContext:
+    """Find a section; what the command line says wins over ``[DEFAULT]``."""
+
+    def load() -> LoaderContext:
+        variables = dict(order.variables or {})
+        if order.ini_path is None or uri != order.uri:
+            return loadcontext(
+                kind, uri, name, relative_to=str(Path.cwd()), global_conf=variables
+            )
+        return _loader(order).get_context(kind, name or "main", variables)
+
+    context: LoaderContext = _guarded(order, kind, name, load)()
+    return context
+
+
+def _loader(order: Order) -> ConfigLoader:
+    loader = ConfigLoader(str(order.ini_path))
+    loader.update_defaults(dict(order.variables or {}), overwrite=True)
+    return loader
+
+
+def _shadowed(order: Order, section: str) -> dict[str, str]:
+    """Return the settings of a section that PasteDeploy drops.
+
+    It takes a key that ``[DEFAULT]`` has too for a global one, even where the section
+    says ``port = %(port)s``.
+    """
+    if order.ini_path is None or order.server:
+        return {}
+    raw = RawConfigParser(default_section="\0none")
+    raw.read(order.ini_path, encoding="utf-8")
+    parser = _loader(order).parser
+    written = raw.options(section) if raw.has_section(section) else []
+    return {
+        key: parser.get(section, key) for key in written if key in parser.defaults()
+    }
 
 
 def _guarded(
-    order: Order, kind: Any, name: str | None, call: Callable[..., Any]
+    order: Order, kind: _ObjectType, name: str | None, call: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Wrap a call so that it raises errors of ours only."""
     what = _what(kind, order, name)
 
-    def guarded(*arguments: Any, **options: Any) -> Any:
+    def guarded(*arguments: object) -> object:
         try:
-            return call(*arguments, **options)
+            return call(*arguments)
         except Error:
             raise
         except (LookupError, IniError) as error:
@@ -142,7 +175,7 @@ def _is_of_ini(error: BaseException) -> bool:
     return isinstance(error, IniError) or _PASTEDEPLOY in last
 
 
-def _ini_sentence(error: BaseException, kind: Any, order: Order) -> str:
+def _ini_sentence(error: BaseException, kind: _ObjectType, order: Order) -> str:
     words = " ".join(str(error.args[0] if error.args else error).split())
     names = _names(kind, order)
     wanted = order.server_name if kind is SERVER else order.app_name
@@ -157,7 +190,7 @@ def _ini_sentence(error: BaseException, kind: Any, order: Order) -> str:
     return f"{_shown(order)}: {words}"
 
 
-def _names(kind: Any, order: Order) -> list[str]:
+def _names(kind: _ObjectType, order: Order) -> list[str]:
     parser = RawConfigParser(strict=False)
     if order.ini_path is not None:
         parser.read(order.ini_path, encoding="utf-8")
@@ -190,7 +223,7 @@ def _own_traceback(error: BaseException, trace: TracebackType | None) -> str:
     return "".join(traceback.format_exception(type(error), error, trace))
 
 
-def _what(kind: Any, order: Order, name: str | None) -> str:
+def _what(kind: _ObjectType, order: Order, name: str | None) -> str:
     return f"{_shown(order)} [{_KINDS[kind]}:{name or 'main'}]"
 
 

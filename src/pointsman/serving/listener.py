@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, TcpWSGIServer, UnixWSGIServer
@@ -20,6 +20,7 @@ from pointsman.serving.lockout import Lockout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from wsgiref.types import WSGIApplication
 
     from pointsman.serving.settings import ServerSettings
 
@@ -52,18 +53,50 @@ class Dispatcher(ThreadedTaskDispatcher):
             return len(self.queue) + self.active_count
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the listeners of one server have in common."""
+
+    drain: DrainState = field(default_factory=DrainState)
+    dispatcher: Dispatcher = field(default_factory=Dispatcher)
+    map: dict[int, Any] = field(default_factory=dict)
+
+
 class Listener(BaseWSGIServer):
     """Accepts connections; the loop's thread calls everything but pull_trigger."""
 
     channel_class = Channel
+    if TYPE_CHECKING:  # the types of waitress lack these
+        effective_host: str
+        effective_port: str
+        _map: dict[int, Any]
     _lockout: Lockout | None = None
     _locked_at = 0.0
     _emptyings = 0
 
-    def __init__(self, *arguments: Any, drain: DrainState, **options: Any) -> None:
-        """Start to listen on a socket that is bound."""
-        self.drain = drain
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        application: WSGIApplication,
+        listening: socket.socket,
+        settings: ServerSettings,
+        shared: Shared,
+    ) -> None:
+        """Start to listen on a socket that is bound.
+
+        Raises:
+            OSError: the address was taken between bind(2) and listen(2).
+
+        """
+        self.drain = shared.drain
+        super().__init__(
+            application,
+            shared.map,
+            _sock=listening,
+            dispatcher=shared.dispatcher,
+            adj=settings.adjustments,
+            sockinfo=(listening.family, listening.type, listening.proto, None),
+            bind_socket=False,
+        )
 
     @property
     def address(self) -> str:
@@ -94,7 +127,7 @@ class Listener(BaseWSGIServer):
 
     def _accept_one(self) -> bool:
         try:
-            connection, address = self.socket.accept()
+            connection, address = cast(socket.socket, self.socket).accept()
         except ConnectionAbortedError:
             return True
         except OSError as error:
@@ -108,7 +141,7 @@ class Listener(BaseWSGIServer):
             connection.close()
             return True
         address = self.fix_addr(address)
-        Channel(self, connection, address, self.adj, map=self._map)
+        Channel(self, connection, address, self._map)
         return True
 
     def readable(self) -> bool:
@@ -122,7 +155,7 @@ class Listener(BaseWSGIServer):
 
     def lock_out(self) -> None:
         """Let nobody new in; who is in the kernel's queue is still accepted."""
-        self._lockout = Lockout(self.socket)
+        self._lockout = Lockout(cast(socket.socket, self.socket))
         self._locked_at = time.monotonic()
 
     def close_when_empty(self) -> None:
@@ -148,27 +181,16 @@ class UnixListener(Listener, UnixWSGIServer):
 
 
 def listener(
-    application: Any,
+    application: WSGIApplication,
     listening: socket.socket,
     settings: ServerSettings,
-    shared: dict[str, Any],
+    shared: Shared,
 ) -> Listener:
-    """Start to listen on a bound socket.
-
-    ``shared`` holds the ``map``, ``dispatcher`` and ``drain`` of the server.
+    """Start to listen on a bound socket, whatever its family.
 
     Raises:
         OSError: the address was taken between bind(2) and listen(2).
 
     """
     of = UnixListener if listening.family == socket.AF_UNIX else TcpListener
-    return of(
-        application,
-        shared["map"],
-        _sock=listening,
-        dispatcher=shared["dispatcher"],
-        adj=settings.adjustments,
-        sockinfo=(listening.family, listening.type, listening.proto, None),
-        bind_socket=False,
-        drain=shared["drain"],
-    )
+    return of(application, listening, settings, shared)

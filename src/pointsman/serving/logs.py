@@ -12,8 +12,8 @@ import logging
 import logging.config
 import os
 import sys
+from configparser import ConfigParser, RawConfigParser
 from configparser import Error as IniError
-from configparser import RawConfigParser
 from typing import TYPE_CHECKING
 
 from pointsman.errors import ConfigError, ReleaseError
@@ -63,16 +63,23 @@ def configure(ini: Path | None, variables: Mapping[str, str], verbosity: int) ->
         level = levels.get(max(verbosity, -1), logging.DEBUG)
         logging.basicConfig(level=level, format=_FORMAT)
         return
-    defaults = {**variables, "here": str(ini.parent), "__file__": str(ini)}
     try:
         logging.config.fileConfig(
-            ini, defaults=defaults, disable_existing_loggers=False
+            _logging_parser(ini, variables), disable_existing_loggers=False
         )
     except (KeyError, ValueError, TypeError, OSError, RuntimeError, IniError) as error:
         raise ConfigError(
             f"{ini}: the logging sections ([loggers], [handlers], [formatters] and "
             f"theirs) are wrong: {type(error).__name__}: {error}"
         ) from error
+
+
+def _logging_parser(ini: Path, variables: Mapping[str, str]) -> ConfigParser:
+    """Return the ini with the variables of the command line, which win."""
+    parser = ConfigParser({"here": str(ini.parent), "__file__": str(ini)})
+    parser.read(ini, encoding="utf-8")
+    parser.read_dict({parser.default_section: variables})
+    return parser
 
 
 def _has_loggers(ini: Path) -> bool:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pointsman.serving.arguments import Order
+    from pointsman.serving.server import Server
     from pointsman.serving.sockets import Listening
     from pointsman.serving.status import Desk
 
@@ -129,7 +130,7 @@ def _serve_foreign(
     return 0
 
 
-def _end(server: runner.Server, desk: Desk | None) -> int:
+def _end(server: Server, desk: Desk | None) -> int:
     if not server.was_cut:
         nodes.close_all()
     if desk is not None:

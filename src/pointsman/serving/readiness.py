@@ -56,9 +56,7 @@ def _addresses(listening: list[socket.socket]) -> tuple[str, ...]:
     server = register.current()
     if server is not None:
         return server.addresses
-    return tuple(
-        "http://{}:{}".format(*each.getsockname()[:2]) for each in listening
-    )
+    return tuple("http://{}:{}".format(*each.getsockname()[:2]) for each in listening)
 
 
 def _answers(listening: socket.socket, timeout: float) -> bool:

@@ -63,7 +63,7 @@ def serve(
 
 
 def _hush_queue_warnings() -> None:
-    """waitress warns for each request that waits for a thread: not on our path."""
+    """Waitress warns for each request that waits for a thread: not on our path."""
     queue_log = logging.getLogger("waitress.queue")
     if queue_log.level == logging.NOTSET:
         queue_log.setLevel(logging.ERROR)

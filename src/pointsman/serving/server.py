@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from waitress import wasyncore
 
-from pointsman.serving.listener import Dispatcher, DrainState, Listener, listener
+from pointsman.serving.listener import Listener, Shared, listener
 from pointsman.serving.sockets import refusal
 
 if TYPE_CHECKING:
@@ -63,23 +63,20 @@ class Server:
         self.settings = settings
         self.shared = listening.shared
         self.unanswered = 0
-        self._drain = DrainState()
-        self._map: dict[int, Any] = {}
-        self._dispatcher = Dispatcher()
+        parts = Shared()
+        self._drain, self._map = parts.drain, parts.map
+        self._dispatcher = parts.dispatcher
         self._dispatcher.set_thread_count(settings.adjustments.threads)
         self._listeners: list[Listener] = []
         for each in listening.sockets:
-            self._listen(application, each)
+            self._listen(application, each, parts)
         self.addresses = tuple(each.address for each in self._listeners)
 
-    def _listen(self, application: WSGIApplication, bound: Any) -> None:
-        shared = {
-            "map": self._map,
-            "dispatcher": self._dispatcher,
-            "drain": self._drain,
-        }
+    def _listen(
+        self, application: WSGIApplication, bound: socket.socket, parts: Shared
+    ) -> None:
         try:
-            made = listener(application, bound, self.settings, shared)
+            made = listener(application, bound, self.settings, parts)
         except OSError as error:
             self._close()
             address = ":".join(map(str, bound.getsockname()[:2]))

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from configparser import ConfigParser, Error
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from waitress.adjustments import Adjustments, asbool, asoctal
 
@@ -43,8 +43,8 @@ _SWITCH = dict.fromkeys(("yes", "true", "on", "1", "y", "t"), True) | dict.fromk
 )
 # ``sockets`` is no text, and ``send_bytes`` is deprecated.
 _CASTS: Mapping[str, Callable[[Any], object]] = {
-    key: cast
-    for key, cast in Adjustments._params  # noqa: SLF001 - its only list of keys
+    key: converter
+    for key, converter in cast(Any, Adjustments)._params  # noqa: SLF001 - its only list
     if key not in {"sockets", "send_bytes"}
 }
 
@@ -117,14 +117,14 @@ def _seconds(place: Place, key: str, value: object) -> float:
 
 def _checked(place: Place, key: str, value: object) -> object:
     """Refuse what waitress would take for something else; return the value."""
-    cast = _CASTS[key]
-    if cast is asbool:
+    converter = _CASTS[key]
+    if converter is asbool:
         if str(value).strip().lower() not in _SWITCH:
             raise place.wrong(key, value, "yes or no")
         return _SWITCH[str(value).strip().lower()]
-    if cast is int:
+    if converter is int:
         return _whole(place, key, value)
-    if cast is asoctal:
+    if converter is asoctal:
         try:
             asoctal(str(value))
         except ValueError as error:

@@ -12,7 +12,7 @@ import queue
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import Error
 from pointsman.serving import logs, nodes
@@ -72,14 +72,14 @@ def handled(log_file: Path | None) -> Iterator[None]:
 @contextmanager
 def replaced(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
     """Install handlers, and put the former ones back in reverse order."""
-    former: list[tuple[signal.Signals, object]] = []
+    former: list[tuple[signal.Signals, Any]] = []
     try:
         for number, handler in handlers.items():
             former.append((number, signal.signal(number, handler)))
         yield
     finally:
         for number, handler in reversed(former):
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
 
 def _work(words: queue.SimpleQueue[int], log_file: Path | None) -> None:

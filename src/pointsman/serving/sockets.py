@@ -19,7 +19,7 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pointsman.errors import ConfigError, ReleaseError
 
@@ -117,7 +117,8 @@ def _not_listening(descriptor: int, origin: str) -> str:
 
 def _bound(settings: ServerSettings) -> list[socket.socket]:
     sockets: list[socket.socket] = []
-    for family, kind, protocol, address in settings.adjustments.listen:
+    wanted = cast(list[tuple[int, int, int, Any]], settings.adjustments.listen)
+    for family, kind, protocol, address in wanted:
         try:
             new = socket.socket(family, kind, protocol)
             sockets.append(new)
@@ -164,7 +165,7 @@ def _unix(path: str, mode: int) -> socket.socket:
         new.close()
         raise ReleaseError(f"cannot listen on {path}: {error}") from error
     Path(path).chmod(mode)
-    _files[new] = os.stat(path)
+    _files[new] = Path(path).stat()
     return new
 
 

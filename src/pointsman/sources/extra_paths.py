@@ -43,7 +43,8 @@ class ExtraPaths:
             new = [Path(entry) for entry in sys.path if entry not in before]
             for entry in (path, *new):
                 self._added.setdefault(entry)
-        importlib.invalidate_caches()
+        if self._paths:
+            importlib.invalidate_caches()
         return tuple(problems)
 
     def close(self) -> None:
