@@ -489,7 +489,7 @@ def check_on(minor: int, python: str) -> Result:
 def other_pythons() -> dict[int, str]:
     """Return the supported Pythons that are here beside this one, by minor version."""
     found = {}
-    for minor in set(PYTHONS) - {sys.version_info[1]}:
+    for minor in sorted(set(PYTHONS) - {sys.version_info[1]}):
         for path in candidates(minor, os.environ.get("PATH", ""), Path.home()):
             with contextlib.suppress(OSError, subprocess.CalledProcessError):
                 probe = [path, "-c", "import ensurepip, sys; print(sys.executable)"]

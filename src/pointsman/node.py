@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -44,6 +45,17 @@ def running() -> tuple[Node, ...]:
     return tuple(_running)
 
 
+@atexit.register
+def close_all() -> None:
+    """Close the nodes that this process has started, as at its end.
+
+    For servers that know nothing of us: so that ``stop()`` is called under them too.
+    """
+    for node in running():
+        if node.pid == os.getpid():
+            node.close()
+
+
 class Node:
     """Serves what its sources want.  `reload` may be called from any thread."""
 
@@ -54,6 +66,7 @@ class Node:
         self.settings = settings
         self.traffic = Traffic()
         self.last: Report | None = None
+        self.pid = 0  # of the process that started it
         self.resources = Resources(settings.resources)
         self._global_conf = dict(global_conf or {})
         around = Surroundings(settings.services, self.resources, self._global_conf)
@@ -111,6 +124,7 @@ class Node:
             message = f"work_dir {self.settings.work_dir}: {error.strerror or error}"
             raise ConfigError(message) from error
         self._list.require()
+        self.pid = os.getpid()
         report = self.reload()
         _running.add(self)
         return report

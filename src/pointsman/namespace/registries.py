@@ -64,7 +64,7 @@ def install() -> None:
         registry.register = _register  # type: ignore[method-assign]
         logging.Logger.addHandler = _add_handler  # type: ignore[method-assign]
         threading.Thread.start = _start  # type: ignore[method-assign]
-        atexit.register = _at_exit  # type: ignore[assignment]
+        atexit.register = _at_exit
         atexit.unregister = _not_at_exit
         _ordinary["at_exit"](_run_all_at_exit)
 
