@@ -68,12 +68,10 @@ class Runtime(Protocol[Loaded]):
         """Let started services go; what they raise is logged."""
         ...
 
-    def forget(
-        self, loaded: Loaded, heir: Loaded | None, alive: frozenset[str]
-    ) -> None:
+    def forget(self, loaded: Loaded, heir: Loaded | None) -> None:
         """Let go of a version that serves nothing any more.
 
-        ``heir`` is what serves instead; ``alive`` are module names that some other
-        version still has.
+        ``heir`` is what serves instead, if anything does.  Any thread, also while
+        another version of the same package is being loaded.
         """
         ...

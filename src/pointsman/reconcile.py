@@ -127,8 +127,12 @@ class Reconciler:
             refusal = self._refusal(name, package)
             if refusal is not None:
                 round_.refused[name] = refusal
-        while not self._attempt(round_):
-            pass
+        try:
+            while not self._attempt(round_):
+                pass
+        except BaseException:
+            self._discard(round_, keep={})
+            raise
         return tuple(_outcomes(before, scan, round_, self._traffic.versions))
 
     def _refusal(self, name: str, package: Package | None) -> Refusal | None:
@@ -254,7 +258,7 @@ class Reconciler:
                 del round_.staged[name]
                 self._runtime.stop(loaded)
                 version = self._traffic.versions.get(name)
-                self._forget(loaded, version.loaded if version else None)
+                self._runtime.forget(loaded, version.loaded if version else None)
 
     # SWITCHING
 
@@ -305,19 +309,7 @@ class Reconciler:
         """Stop and forget a version that no request uses; on any thread."""
         self._runtime.stop(version.loaded)
         heir = self._traffic.versions.get(version.loaded.package.name)
-        self._forget(version.loaded, heir.loaded if heir else None)
-
-    def _forget(self, loaded: Loaded, heir: Loaded | None) -> None:
-        alive = [v.loaded for v in self._traffic.versions.values()]
-        alive += [one.version.loaded for one in self._retirement.waiting()]
-        names = frozenset(
-            module
-            for other in alive
-            if other is not loaded and other.space is not None
-            if loaded.space is not None and other.space.tops & loaded.space.tops
-            for module in other.space.modules
-        )
-        self._runtime.forget(loaded, heir, names)
+        self._runtime.forget(version.loaded, heir.loaded if heir else None)
 
 
 def _refusal_of(error: LoadError) -> Refusal:

@@ -67,6 +67,10 @@ class Control:
             response = _problem(refused.status, refused.detail)
             if refused.status == 401:  # noqa: PLR2004
                 response.headers["WWW-Authenticate"] = 'Bearer realm="pointsman"'
+        except Exception:  # noqa: BLE001 - the top of a request: it must be told
+            _log.exception("%s %s failed", request.method, request.path_info)
+            detail = "this is an error of pointsman itself; its log has the traceback"
+            response = _problem(500, detail)
         return response(environ, start_response)
 
     def _answer(self, request: Request) -> Response:

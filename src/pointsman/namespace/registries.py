@@ -138,11 +138,17 @@ def _same_names(collector: Collector) -> list[Collector]:
 
 
 def _continues(new: Collector, old: Collector) -> bool:
-    """Tell whether two metrics are one: same type, name, labels and buckets."""
+    """Tell whether two metrics are one: same type, name, labels and buckets.
+
+    ``new`` registers in the middle of its ``__init__``, so only what is set before
+    can be compared.  An Enum does not know its states by then and starts anew.
+    """
     if type(new) is not type(old) or not isinstance(new, MetricWrapperBase):
         return False
+    if isinstance(new, prometheus_client.Enum):
+        return False
     before, after = vars(old), vars(new)
-    same = ("_name", "_labelnames", "_kwargs", "_upper_bounds", "_states")
+    same = ("_name", "_labelnames", "_upper_bounds", "_multiprocess_mode")
     return all(before.get(key) == after.get(key) for key in same)
 
 

@@ -19,7 +19,7 @@ from importlib.util import resolve_name
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pointsman.namespace import facade, imports
+from pointsman.namespace import facade, imports, isolation
 from pointsman.namespace.callers import MARK
 from pointsman.namespace.loader import ArtifactLoader
 from pointsman.namespace.locks import ModuleLock
@@ -233,6 +233,9 @@ class Namespace:
         if name in self.modules:  # the parent imported it
             return self.modules[name]
         if not self.has(name):
+            reason = isolation.extension(name, self.package.artifact.files)
+            if reason is not None:
+                raise ImportError(reason, name=name)
             raise _not_found(name, parent_name, parent)
         module = self._execute(name, parent, child)
         if parent is not None:

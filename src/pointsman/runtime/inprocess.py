@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import importlib
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 from pointsman import tracebacks
 from pointsman.errors import ArtifactError, Error, LoadError
 from pointsman.model import Kind
-from pointsman.namespace import callers, facade, imports, registries
+from pointsman.namespace import callers, facade, imports, isolation, registries
 from pointsman.namespace.space import Namespace, execution
 from pointsman.runtime.services import mounted
 
@@ -62,6 +63,21 @@ def install() -> None:
     facade.install()
     imports.install()
     registries.install()
+    isolation.install()
+
+
+# Every namespace of this process that is not forgotten: what serves, what is on its
+# way out, and what is just being loaded.
+_living: set[Namespace] = set()
+_living_lock = threading.Lock()  # guards _living
+
+
+def _still_needed(space: Namespace) -> frozenset[str]:
+    """Return the module names of all others that are alive; ``space`` is not."""
+    with _living_lock:
+        _living.discard(space)
+        others = [other for other in _living if other.tops & space.tops]
+    return frozenset(name for other in others for name in other.names)
 
 
 class InProcess:
@@ -78,7 +94,10 @@ class InProcess:
         if package.artifact.kind is Kind.HOST:
             return Loaded(package, None)
         root = self._unpacked.place(package.artifact)
-        return Loaded(package, Namespace(package, root))
+        space = Namespace(package, root)
+        with _living_lock:
+            _living.add(space)
+        return Loaded(package, space)
 
     def load(self, loaded: Loaded) -> None:
         """Import what the package offers, make its services, let them check."""
@@ -92,14 +111,8 @@ class InProcess:
         """Call ``stop()`` of what was started; log what it raises."""
         stop(loaded)
 
-    def forget(
-        self, loaded: Loaded, heir: Loaded | None, alive: frozenset[str]
-    ) -> None:
-        """Let go of a version that serves nothing any more.
-
-        ``heir`` is the version that serves instead; ``alive`` are the module names
-        that some other version still has.
-        """
+    def forget(self, loaded: Loaded, heir: Loaded | None) -> None:
+        """Let go of a version that serves nothing any more."""
         space = loaded.space
         loaded.services = ()
         if space is None or space.forgotten:
@@ -107,7 +120,7 @@ class InProcess:
         registries.release(space, heir.space if heir else None)
         space.forgotten = True
         files = [m.__file__ for m in space.modules.values() if _has_file(m)]
-        facade.drop(space.names - alive)
+        facade.drop(space.names - _still_needed(space))
         if self._unpacked.leave(space.root):
             registries.forget_lines(str(file) for file in files)
         space.detach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from pointsman.namespace.space import executing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -30,6 +33,8 @@ def run(steps: Mapping[str, Callable[[], None]], deadline: float) -> Steps:
     its thread cannot be ended, so it is left, and named with the package whose
     code it is in; the steps after it are not run.
     """
+    if not steps:
+        return Steps()
     ended: queue.SimpleQueue[tuple[str, LoadError | None]] = queue.SimpleQueue()
 
     def work() -> None:
@@ -40,6 +45,9 @@ def run(steps: Mapping[str, Callable[[], None]], deadline: float) -> Steps:
                 ended.put((name, error))
             except Error as error:
                 ended.put((name, LoadError(name, str(error))))
+            except BaseException as error:  # the top of this thread
+                _log.exception("%s: an error of pointsman itself", name)
+                ended.put((name, LoadError(name, f"could not be loaded: {error!r}")))
             else:
                 ended.put((name, None))
 
