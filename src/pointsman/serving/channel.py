@@ -4,10 +4,11 @@ Effects, on waitress's channel and task.  What it adds:
 
 * While the server drains, the last answer of a connection says ``Connection: close``
   (RFC 9112, 9.6), but only if no further request has arrived behind it.
-* A connection is closed in two steps (RFC 9112, 9.6): first our half, then, when the
-  client has closed its own or after :data:`LINGER` seconds, the rest.  To close at
-  once while bytes of the client are unread makes the kernel send a reset, which
-  destroys what the client has not read yet: an answer to a refused upload, for one.
+* A connection that the client did not ask to close is closed in two steps (RFC 9112,
+  9.6): first our half, then, when the client has closed its own or after
+  :data:`LINGER` seconds, the rest.  To close at once while bytes of the client are
+  unread makes the kernel send a reset, which destroys what the client has not read
+  yet: an answer to a refused upload, for one.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Channel(HTTPChannel):
         _flush_some_if_lockable: Callable[..., bool]
     # Our half is closed; what still comes is thrown away until this time.
     linger_until: float | None = None
+    # The client itself asked for the end, so it sends nothing more.
+    _farewell = False
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Channel(HTTPChannel):
     ) -> None:
         """Take over an accepted connection."""
         self.drain: DrainState = server.drain
+        self._lingering = server.lingering
         self.last_busy = time.monotonic()
         super().__init__(server, connection, address, server.adj, map=map)
 
@@ -83,6 +87,8 @@ class Channel(HTTPChannel):
 
     def service(self) -> None:
         """Answer one request."""
+        request: Any = self.requests[0]
+        self._farewell = request.connection_close and request.error is None
         super().service()
         self.last_busy = time.monotonic()
 
@@ -130,14 +136,20 @@ class Channel(HTTPChannel):
         if self.linger_until is not None and now >= self.linger_until:
             self.handle_close()
 
+    def handle_close(self) -> None:
+        """Close the connection."""
+        self._lingering.discard(self)
+        super().handle_close()
+
     def readable(self) -> bool:
         """Tell the loop whether to wait for bytes of the client."""
-        return self.linger_until is not None or bool(super().readable())
+        return self.linger_until is not None or super().readable()
 
     def writable(self) -> bool:
         """Tell the loop whether there is something to flush or to close."""
-        lingers = self.linger_until is not None
-        return bool(self.will_close or (not lingers and super().writable()))
+        if self.linger_until is not None:
+            return self.will_close
+        return super().writable()
 
     def handle_read(self) -> None:
         """Receive, or throw away what a lingering client sends."""
@@ -153,7 +165,10 @@ class Channel(HTTPChannel):
         if self.will_close:
             self.handle_close()
         elif self.close_when_flushed and not self.total_outbufs_len:
-            self._close_our_half()
+            if self._farewell and not self._unread():
+                self.handle_close()
+            else:
+                self._close_our_half()
 
     def _flush(self) -> Callable[..., bool] | None:
         """Choose how to flush, as HTTPChannel.handle_write does."""
@@ -165,6 +180,7 @@ class Channel(HTTPChannel):
 
     def _close_our_half(self) -> None:
         self.linger_until = time.monotonic() + LINGER
+        self._lingering.add(self)
         self.close_when_flushed = False
         try:
             cast(socket.socket, self.socket).shutdown(socket.SHUT_WR)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import traceback
+from configparser import ConfigParser, RawConfigParser
 from configparser import Error as IniError
-from configparser import RawConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from pointsman.serving.runner import server_runner
 from pointsman.serving.settings import Place, ServerSettings, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from wsgiref.types import WSGIApplication
 
@@ -81,9 +81,14 @@ def server(order: Order) -> ServerSection:
         uri = order.server if ":" in order.server else f"egg:pointsman#{order.server}"
     context = _context(SERVER, order, uri, name)
     if context.object is not server_runner:
-        return ServerSection(None, _guarded(order, SERVER, name, context.create))
+
+        def run(served: WSGIApplication) -> object:
+            return context.create()(served)
+
+        return ServerSection(None, _guarded(order, SERVER, name, run))
     place = Place(_shown(order), f"server:{name or 'main'}")
-    given = {**context.local_conf, **_shadowed(order, place.section)}
+    shadowed = _guarded(order, SERVER, name, _shadowed)(order, place.section)
+    given = {**context.local_conf, **shadowed}
     return ServerSection(read(given, place), _unused)
 
 
@@ -141,11 +146,20 @@ def _shadowed(order: Order, section: str) -> dict[str, str]:
         return {}
     raw = RawConfigParser(default_section="\0none")
     raw.read(order.ini_path, encoding="utf-8")
-    parser = _loader(order).parser
-    written = raw.options(section) if raw.has_section(section) else []
+    defaults = _loader(order).parser.defaults()
+    written = dict(raw[section]) if raw.has_section(section) else {}
     return {
-        key: parser.get(section, key) for key in written if key in parser.defaults()
+        key: _interpolated(value, defaults)
+        for key, value in written.items()
+        if key in defaults
     }
+
+
+def _interpolated(value: str, defaults: Mapping[str, str]) -> str:
+    parser = ConfigParser()
+    known = {name: text.replace("%", "%%") for name, text in defaults.items()}
+    parser.read_dict({parser.default_section: known, "one": {"\0value": value}})
+    return parser.get("one", "\0value")
 
 
 def _guarded(

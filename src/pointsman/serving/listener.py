@@ -60,6 +60,8 @@ class Shared:
     drain: DrainState = field(default_factory=DrainState)
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
     map: dict[int, Any] = field(default_factory=dict)
+    # The connections whose clients have yet to close them; the loop's alone.
+    lingering: set[Channel] = field(default_factory=set)
 
 
 class Listener(BaseWSGIServer):
@@ -88,6 +90,7 @@ class Listener(BaseWSGIServer):
 
         """
         self.drain = shared.drain
+        self.lingering = shared.lingering
         super().__init__(
             application,
             shared.map,

@@ -89,7 +89,7 @@ class Lockout:
         if self._plug is not None:
             self._plug.close()
         self._plug = socket.socket(self._listener.family, socket.SOCK_STREAM)
-        self._plug.setblocking(False)
+        self._plug.setblocking(False)  # noqa: FBT003 - no keyword
         with suppress(BlockingIOError):
             self._plug.connect(_reachable(self._listener))
         # Established here is not yet queued there: only an acknowledged byte is.

@@ -125,6 +125,8 @@ def _serve_foreign(
         application = ini.application(order)
         with _proving(order, on_ready):
             section.run(application)
+    except signals.Stopped as stopped:
+        log.info("stopped by signal %d; this server does not drain", stopped.number)
     finally:
         nodes.close_all()
     return 0

@@ -25,7 +25,7 @@ def main(handed: dict[str, Any]) -> int:
     """Serve on the supervisor's sockets; report to it.  Returns the exit code."""
     order = arguments.parse(handed["words"])
     reports = _Reports(handed["reports"])
-    os.set_inheritable(handed["reports"], False)
+    os.set_inheritable(handed["reports"], False)  # noqa: FBT003 - no keyword
     threading.Thread(target=reports.beat, name="reports", daemon=True).start()
     try:
         return process.run(
@@ -40,7 +40,7 @@ def main(handed: dict[str, Any]) -> int:
         trace = error.traceback if isinstance(error, LoadError) else ""
         sys.stderr.write(f"{trace}{error}\n")
         return 1
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the top of a process
         reports.add(watching.of_error(error))
         reports.report_files()
         traceback.print_exc()

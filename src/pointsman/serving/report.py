@@ -41,20 +41,17 @@ def _told(path: Path | None, recorded: Recorded | None) -> tuple[int, list[str]]
     if path is None or recorded is None:
         return STOPPED, [f"not running: no server in {path or DEFAULT_PID_FILE}"]
     if recorded.doubtful():
-        return UNKNOWN, [
-            f"unknown: {path} names pid {recorded.pid} without its start time; another "
-            "program wrote it"
-        ]
+        sentence = f"{path} names pid {recorded.pid} without its start time"
+        return UNKNOWN, [f"unknown: {sentence}; another program wrote it"]
     identity = recorded.identity()
     if identity is None or not identity.alive():
         return DEAD, [f"dead: the server of {path} was pid {recorded.pid}"]
     with status.reached(path) as line:
         known = line.ask("status") if line else {}
     if not known:
-        return RUNS, [
-            f"running: pid {recorded.pid}, for {_duration(uptime(identity))}; it does "
-            f"not answer on {status.path_beside(path)}"
-        ]
+        since = _duration(uptime(identity))
+        silent = f"it does not answer on {status.path_beside(path)}"
+        return RUNS, [f"running: pid {recorded.pid}, for {since}; {silent}"]
     return RUNS, _lines(known, recorded.pid)
 
 

@@ -63,9 +63,10 @@ class Server:
         self.settings = settings
         self.shared = listening.shared
         self.unanswered = 0
+        self._ended = False
         parts = Shared()
         self._drain, self._map = parts.drain, parts.map
-        self._dispatcher = parts.dispatcher
+        self._dispatcher, self._lingering = parts.dispatcher, parts.lingering
         self._dispatcher.set_thread_count(settings.adjustments.threads)
         self._listeners: list[Listener] = []
         for each in listening.sockets:
@@ -127,7 +128,9 @@ class Server:
         return [each.dup() for each in listening if each is not None]
 
     def _wake(self) -> None:
-        self._listeners[0].pull_trigger()
+        # The pipe of an ended server is closed, and its number may be another's.
+        if not self._ended:
+            self._listeners[0].pull_trigger()
 
     def _channels(self) -> Iterator[Channel]:
         for each in self._listeners:
@@ -136,12 +139,11 @@ class Server:
     # -- the loop
 
     def _patience(self) -> float:
-        lingers = any(each.linger_until is not None for each in self._channels())
-        return _BRISK if self._drain.requested or lingers else _CALM
+        return _BRISK if self._drain.requested or self._lingering else _CALM
 
     def _turn(self, now: float) -> None:
         """Do what the clock or a stop asks for."""
-        for channel in self._channels():
+        for channel in list(self._lingering):
             channel.expire(now)
         if not self._drain.requested:
             return
@@ -191,6 +193,7 @@ class Server:
 
     def _close(self) -> None:
         """Close what is left; worker threads that still run are left behind."""
+        self._ended = True
         patience = 0 if self._drain.cut else 1
         self._dispatcher.shutdown(cancel_pending=True, timeout=patience)
         for each in self._listeners:

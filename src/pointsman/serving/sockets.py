@@ -94,18 +94,23 @@ def adopted(descriptors: Iterable[int], origin: str) -> Listening:
         ConfigError: a descriptor is no listening stream socket.
 
     """
-    sockets = []
+    sockets: list[socket.socket] = []
     for descriptor in descriptors:
         try:
-            os.set_inheritable(descriptor, False)
-            adoptee = socket.socket(fileno=descriptor)
-            listens = adoptee.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        except OSError as error:
-            raise ConfigError(_not_listening(descriptor, origin)) from error
-        if not listens or adoptee.type != socket.SOCK_STREAM:
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - no keyword
+            sockets.append(socket.socket(fileno=descriptor))
+            listens = _listens(sockets[-1])
+        except OSError:
+            listens = False
+        if not listens:
+            _close(sockets)
             raise ConfigError(_not_listening(descriptor, origin))
-        sockets.append(adoptee)
     return Listening(_kept_from_children(sockets), shared=True, origin=origin)
+
+
+def _listens(candidate: socket.socket) -> bool:
+    accepts = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return bool(accepts) and candidate.type == socket.SOCK_STREAM
 
 
 def _not_listening(descriptor: int, origin: str) -> str:
