@@ -11,11 +11,11 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pointsman.claims import Claims
 from pointsman.errors import ConfigError
-from pointsman.model import Problem, Report
+from pointsman.model import Artifact, Kind, Mount, Package, Report
 from pointsman.namespace import facade
 from pointsman.namespace.ownership import host_file
 from pointsman.namespace.unpacked import Unpacked
@@ -23,7 +23,7 @@ from pointsman.reconcile import Reconciler
 from pointsman.rehearsal.client import Rehearsal
 from pointsman.resources import Resources
 from pointsman.retirement import Retirement
-from pointsman.runtime.inprocess import InProcess
+from pointsman.runtime.inprocess import InProcess, Loaded
 from pointsman.runtime.services import Surroundings
 from pointsman.sources.extra_paths import ExtraPaths
 from pointsman.sources.service_list import ServiceList, folders_of
@@ -32,7 +32,7 @@ from pointsman.traffic import Traffic
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pointsman.model import Outcome
+    from pointsman.model import Outcome, Problem
     from pointsman.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -60,9 +60,16 @@ class Node:
     """Serves what its sources want.  `reload` may be called from any thread."""
 
     def __init__(
-        self, settings: Settings, global_conf: Mapping[str, str] | None = None
+        self,
+        settings: Settings,
+        global_conf: Mapping[str, str] | None = None,
+        *,
+        starts: bool = True,
     ) -> None:
-        """Build everything; read and start nothing."""
+        """Build everything; read and start nothing.
+
+        Without ``starts`` the services are made and checked, and never started.
+        """
         self.settings = settings
         self.traffic = Traffic()
         self.last: Report | None = None
@@ -87,6 +94,8 @@ class Node:
             rehearsal=self._rehearsal,
             deadline=settings.staging_timeout,
             claims=Claims(settings.work_dir / "claims.json"),
+            reserved=settings.control_path,
+            starts=starts,
             owner=self._owner,
             on_host_modules=self._host_modules,
         )
@@ -106,6 +115,13 @@ class Node:
     def _owner(self, top: str) -> str | None:
         ours = (*self._extra.all(), *folders_of(self.settings.service_sources))
         return host_file(top, ours)
+
+    def reserve(self, path: str, application: Any) -> None:
+        """Keep a path for an application of the host, before the start."""
+        artifact = Artifact("pointsman", Kind.HOST, {}, origin="pointsman itself")
+        loaded = Loaded(Package("pointsman", artifact), None)
+        mount = Mount("pointsman", path, "pointsman", artifact.origin)
+        self.traffic.reserve(mount, loaded, application)
 
     def start(self) -> Report:
         """Load what the sources want, once, before the first request.
@@ -212,4 +228,5 @@ def _log_outcome(outcome: Outcome) -> None:
             "%s failed: %s\n%s", outcome.package, outcome.reason, outcome.traceback
         )
     elif outcome.status not in ("unchanged", "host"):
-        _log.info("%s %s %s", outcome.package, outcome.status, outcome.reason)
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        _log.info("%s %s%s", outcome.package, outcome.status, reason)

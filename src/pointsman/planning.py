@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pointsman.model import Kind
 from pointsman.routing import mount_key
 
 if TYPE_CHECKING:
@@ -34,14 +35,17 @@ def changes(active: Mapping[str, Package], scan: Scan) -> dict[str, Package | No
         if name not in held and not (name in active and active[name].same_as(package))
     }
     for name, package in active.items():
-        lost = _inside(package.artifact.origin, folders)
+        lost = _inside(package, folders)
         if name not in wanted and name not in held and scan.complete and not lost:
             changed[name] = None
     return changed
 
 
-def _inside(origin: str, folders: tuple[str, ...]) -> bool:
-    return any(origin == f or origin.startswith(f.rstrip("/") + "/") for f in folders)
+def _inside(package: Package, folders: tuple[str, ...]) -> bool:
+    home = package.artifact.origin
+    if package.artifact.kind is Kind.TREE:  # its origin is the folder above
+        home = f"{home}/{package.name}"
+    return any(home == f or home.startswith(f.rstrip("/") + "/") for f in folders)
 
 
 def affected(
@@ -123,28 +127,54 @@ def claimed(mounts: Iterable[Mount]) -> dict[str, str]:
     }
 
 
-def clashes(kept: Iterable[Mount], new: Iterable[Mount]) -> dict[str, str]:
+def clashes(
+    kept: Iterable[Mount], new: Collection[Mount], reserved: str = ""
+) -> dict[str, str]:
     """Return the packages whose services have a name or path that is taken, and why.
 
-    The first one keeps it: what is served and stays before what is new.
+    The first one keeps it: what is served and stays before what is new.  A package
+    that is refused for one of its services takes no name or path by the others.
+    Nothing is mounted at or below ``reserved``, the path of the host itself.
     """
+    mounts = [*((m, False) for m in kept), *((m, True) for m in new)]
+    refused = {
+        mount.package: f"its service {mount.service} ({mount.origin}) wants "
+        f"{mount.path}, and {reserved} is the host's own: choose another path"
+        for mount in new
+        if reserved and _lies_in(mount.path, reserved)
+    }
+    while True:
+        found = _first_clash([m for m in mounts if m[0].package not in refused])
+        if found is None:
+            return refused
+        package, reason = found
+        refused[package] = reason
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return f"{mount_key(path)}/".startswith(f"{mount_key(folder)}/")
+
+
+def _first_clash(mounts: Iterable[tuple[Mount, bool]]) -> tuple[str, str] | None:
     names: dict[str, Mount] = {}
     paths: dict[str, Mount] = {}
-    refused: dict[str, str] = {}
-    for mount, is_new in [*((m, False) for m in kept), *((m, True) for m in new)]:
-        key = mount_key(mount.path)
-        for taken, what in (
-            (names.get(mount.service), f"named {mount.service}"),
-            (paths.get(key), f"at {mount.path or '/'}"),
-        ):
-            if taken is not None and is_new:
-                refused.setdefault(
-                    mount.package,
-                    f"its service {mount.service} ({mount.origin}) clashes: there is a "
-                    f"service {what} already, {taken.service} of {taken.package} "
-                    f"({taken.origin}), which keeps it",
-                )
-        if mount.package not in refused:
-            names.setdefault(mount.service, mount)
-            paths.setdefault(key, mount)
-    return refused
+    for mount, is_new in mounts:
+        reason = _taken(mount, names, paths) if is_new else ""
+        if reason:
+            return mount.package, reason
+        names[mount.service] = paths[mount_key(mount.path)] = mount
+    return None
+
+
+def _taken(mount: Mount, names: Mapping[str, Mount], paths: Mapping[str, Mount]) -> str:
+    for taken, what in (
+        (names.get(mount.service), f"named {mount.service}"),
+        (paths.get(mount_key(mount.path)), f"at {mount.path or '/'}"),
+    ):
+        if taken is not None:
+            return (
+                f"its service {mount.service} ({mount.origin}) clashes: there is a "
+                f"service {what} already, {taken.service} of {taken.package} "
+                f"({taken.origin}), which keeps it"
+            )
+    return ""

@@ -75,11 +75,15 @@ class Reconciler:
         rehearsal: Rehearsal | None,
         deadline: float,
         claims: Claims,
+        reserved: str,
+        starts: bool,
         owner: Callable[[str], str | None],
         on_host_modules: Callable[[tuple[str, ...]], None],
     ) -> None:
         """Take the collaborators.
 
+        ``reserved`` is the path of the control surface; without ``starts`` no
+        service's ``start()`` is called.
         ``owner`` says which file of the host has a name; ``on_host_modules`` is
         told what a rehearsal imported of the host.
         """
@@ -89,6 +93,8 @@ class Reconciler:
         self._rehearsal = rehearsal
         self._deadline = deadline
         self._claims = claims
+        self._reserved = reserved
+        self._starts = starts
         self._owner = owner
         self._on_host_modules = on_host_modules
         self._stuck: dict[str, Thread] = {}
@@ -160,7 +166,7 @@ class Reconciler:
         failed = self._stage(round_, targets)
         if not failed:
             failed = self._clashes(round_)
-        if not failed:
+        if not failed and self._starts:
             failed = self._run(round_, self._runtime.start)
         if failed:
             self._take_back(round_, failed)
@@ -235,7 +241,7 @@ class Reconciler:
         new = planning.in_order_of_claim(
             _mounts(round_.staged.values()), self._claims.read(), versions
         )
-        found = planning.clashes(_mounts(kept), new)
+        found = planning.clashes(_mounts(kept), new, self._reserved)
         return {name: Refusal(reason) for name, reason in found.items()}
 
     # TAKING BACK
@@ -336,11 +342,22 @@ def _outcomes(
     for name in sorted(names):
         version = versions.get(name)
         if name in refused:
-            yield Outcome(name, "failed", refused[name].reason, refused[name].traceback)
+            yield Outcome(
+                name,
+                "failed",
+                refused[name].reason,
+                refused[name].traceback,
+                services=_services(version),  # those of its old version
+            )
         elif version is None:
             yield Outcome(name, "removed")
         else:
             yield _served(name, version, before.get(name), round_)
+
+
+def _services(version: Version | None) -> tuple[str, ...]:
+    found = version.loaded.services if version else ()
+    return tuple(one.mount.service for one in found)
 
 
 def _served(
@@ -365,5 +382,5 @@ def _served(
         reason,
         origin=package.artifact.origin,
         digest=package.artifact.digest,
-        services=tuple(one.mount.service for one in version.loaded.services),
+        services=_services(version),
     )

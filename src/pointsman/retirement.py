@@ -114,7 +114,8 @@ class Retirement:
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait(self._pause())
+                if not self._closing:  # close() may have come before this thread ran
+                    self._wake.wait(self._pause())
                 if self._closing:
                     return
             for one in self._due():

@@ -114,6 +114,11 @@ def as_response(result: object, origin: type) -> Response:
         raise _nonsense(
             origin, f"returned {type(result).__name__}; return {type_names}"
         )
+    if _CONTROL.search(response.status):
+        raise _nonsense(
+            origin,
+            "has a control character in its status; take line ends out of it",
+        )
     for header, value in response.headerlist:
         if _CONTROL.search(header) or _CONTROL.search(value):
             raise _nonsense(

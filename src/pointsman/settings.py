@@ -71,7 +71,8 @@ def parse(
         if key.startswith("service."):
             _service_setting(values["services"], key, text, place)
         elif key.startswith("resource."):
-            values["resources"][key.removeprefix("resource.")] = text
+            name = _resource_name(key, text, place)
+            values["resources"][name] = text.strip()
         elif key in _KEYS:
             name, convert = _KEYS[key]
             values[name] = _converted(convert, text, Path(here), f"{place} {key}")
@@ -103,6 +104,17 @@ def _service_setting(
     services.setdefault(name, {})[setting] = text
 
 
+def _resource_name(key: str, text: str, place: str) -> str:
+    name = key.removeprefix("resource.")
+    if not name or not text.strip():
+        message = (
+            f"{place} {key} = {text}: write resource.<name> = URI, like "
+            "resource.guestbook = file:///srv/site/Data.fs"
+        )
+        raise ConfigError(message)
+    return name
+
+
 def _converted(
     convert: Callable[[str, Path], Any], text: str, here: Path, place: str
 ) -> Any:
@@ -117,7 +129,11 @@ def _path(text: str, here: Path) -> Path:
     if not text:
         message = "a path is needed"
         raise ValueError(message)
-    return (here / Path(text).expanduser()).absolute()
+    try:
+        return (here / Path(text).expanduser()).absolute()
+    except RuntimeError:  # "~nobody"
+        message = "a path is needed; there is no such home directory"
+        raise ValueError(message) from None
 
 
 def _optional_path(text: str, here: Path) -> Path | None:

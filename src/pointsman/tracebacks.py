@@ -56,8 +56,8 @@ def _clean(told: traceback.TracebackException | None) -> None:
     if told is None:
         return
     kept = [frame for frame in told.stack if not _is_internal(frame.filename)]
-    in_the_file = getattr(told, "filename", None) is not None  # a SyntaxError
-    if kept or in_the_file:
+    names_its_file = hasattr(told, "filename")  # a SyntaxError
+    if kept or names_its_file:
         told.stack[:] = kept
     _clean(told.__cause__)
     _clean(told.__context__)

@@ -109,12 +109,21 @@ class Traffic:
         """Serve nothing."""
         self.table: RouteTable[Route] = RouteTable(0, {})
         self.versions: dict[str, Version] = {}
+        self._reserved: dict[str, Route] = {}
+
+    def reserve(self, mount: Mount, loaded: Loaded, application: Any) -> None:
+        """Lead a path to the host's own ``application`` in all tables from now on.
+
+        It wins over a service at the root, and is never replaced.
+        """
+        route = Route(mount, Version(loaded), application)
+        self._reserved[mount_key(mount.path)] = route
 
     def publish(self, generation: int, versions: Mapping[str, Version]) -> None:
         """Switch all requests that come from now on, by one assignment."""
         routes = dict(_routes(versions, self.table))
         self.versions = dict(versions)
-        self.table = RouteTable(generation, routes)
+        self.table = RouteTable(generation, {**routes, **self._reserved})
 
     def in_flight(self) -> int:
         """Return how many requests the versions in the table are serving."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from pointsman.errors import did_you_mean
 from pointsman.node import Node
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pointsman.cli.sections import Section
     from pointsman.model import Report
 
@@ -35,10 +38,15 @@ class Checked:
 
 def check(section: Section) -> Checked:
     """Scan, rehearse and load what the section wants; then let go of all."""
-    logging.getLogger("pointsman").addHandler(logging.NullHandler())
-    logging.getLogger("pointsman").propagate = False  # the report tells it
-    with TemporaryDirectory(prefix="pointsman-check-") as work:
-        settings = replace(section.settings, rehearse=True, work_dir=Path(work))
+    with _silence(), TemporaryDirectory(prefix="pointsman-check-") as work:
+        # As a start does: services may want to put their files there.
+        section.settings.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Who has which name and path decides clashes as at the next start.
+        with contextlib.suppress(OSError):
+            shutil.copy(section.settings.work_dir / "claims.json", work)
+        settings = replace(
+            section.settings, rehearse=True, keep_warm=0.0, work_dir=Path(work)
+        )
         node = Node(settings, section.global_conf)
         try:
             with contextlib.redirect_stdout(sys.stderr):
@@ -46,7 +54,23 @@ def check(section: Section) -> Checked:
             found = tuple(services(node))
         finally:
             node.close()
-    return Checked(section.name, report, found, _warnings(section, found))
+    # What failed offers no services: nothing can be said of their settings.
+    warnings = () if report.failed else _warnings(section, found)
+    return Checked(section.name, report, found, warnings)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep our own log lines back: the report tells the same."""
+    log, nothing = logging.getLogger("pointsman"), logging.NullHandler()
+    before = log.propagate
+    log.addHandler(nothing)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(nothing)
+        log.propagate = before
 
 
 def _warnings(section: Section, found: tuple[dict[str, Any], ...]) -> tuple[str, ...]:

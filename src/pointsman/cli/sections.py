@@ -16,13 +16,12 @@ from pointsman.serving.runner import server_runner
 from pointsman.wsgi import app_factory, filter_factory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pointsman.settings import Settings
 
-_KINDS = {"app": APP, "pipeline": APP, "composite": APP, "filter-app": APP}
-_KINDS["filter"] = FILTER
+_KINDS = {"app": APP, "filter-app": APP, "filter": FILTER, "server": SERVER}
 _OURS = (app_factory, filter_factory)
 
 
@@ -53,11 +52,12 @@ def hosts(ini: Path, variables: Mapping[str, str]) -> list[Section]:
     """
     found: dict[str, Section] = {}
     for section, keys in _parsed(ini).items():
-        kind, _, name = section.partition(":")
+        kind = section.partition(":")[0]
         if kind not in _KINDS or "pointsman" not in keys.get("use", ""):
             continue
-        for context in _ours(_context(_KINDS[kind], ini, name, variables)):
-            found.setdefault(section, _section(section, ini, context))
+        context = _unwrapped(_context(ini, section, variables))
+        if context.object in _OURS:
+            found[section] = _section(section, ini, context)
     if not found:
         message = f"{ini}: no section has use = egg:pointsman"
         raise ConfigError(message)
@@ -81,7 +81,7 @@ def address(ini: Path, name: str, variables: Mapping[str, str]) -> Address:
         ConfigError: the section is missing or wrong.
 
     """
-    context = _context(SERVER, ini, name, variables)
+    context = _context(ini, f"server:{name}", variables)
     given = context.local_conf
     if context.object is server_runner:
         place = server_settings.Place(str(ini), f"server:{name}")
@@ -115,21 +115,24 @@ def _section(name: str, ini: Path, context: Any) -> Section:
     return Section(name, parsed, conf)
 
 
-def _ours(context: Any) -> Iterator[Any]:
-    """Return a context if it is of ours; a ``filter-with`` stands before it."""
+def _unwrapped(context: Any) -> Any:
+    """Return the section's own context; those of its ``filter-with`` stand before."""
     while hasattr(context, "next_context"):
         context = context.next_context
-    if context.object in _OURS:
-        yield context
+    return context
 
 
-def _context(kind: Any, ini: Path, name: str, variables: Mapping[str, str]) -> Any:
+def _context(ini: Path, section: str, variables: Mapping[str, str]) -> Any:
+    kind, _, name = section.partition(":")
     try:
         return loadcontext(
-            kind, f"config:{ini.absolute()}", name=name, global_conf=dict(variables)
+            _KINDS[kind],
+            f"config:{ini.absolute()}",
+            name=name,
+            global_conf=dict(variables),
         )
     except (LookupError, IniError, ImportError, AttributeError, ValueError) as error:
-        message = f"{ini} [{name}]: {' '.join(str(error).split())}"
+        message = f"{ini} [{section}]: {' '.join(str(error).split())}"
         raise ConfigError(message) from error
 
 

@@ -67,6 +67,9 @@ class Control:
             response = _problem(refused.status, refused.detail)
             if refused.status == 401:  # noqa: PLR2004
                 response.headers["WWW-Authenticate"] = 'Bearer realm="pointsman"'
+            if refused.status == 405:  # noqa: PLR2004 - RFC 9110, section 15.5.6
+                method = self.routes[request.path_info][0]
+                response.headers["Allow"] = "GET, HEAD" if method == "GET" else method
         except Exception:  # noqa: BLE001 - the top of a request: it must be told
             _log.exception("%s %s failed", request.method, request.path_info)
             detail = "this is an error of pointsman itself; its log has the traceback"

@@ -57,7 +57,8 @@ class TokenFile:
 
     def _make(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        half = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        # Not by the pid: two containers that share the folder can have the same.
+        half = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w") as file:

@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from pointsman.namespace.space import Namespace
@@ -21,18 +21,25 @@ if TYPE_CHECKING:
 MARK = "__pointsman__"
 
 
-def nearest(depth: int = 1) -> Namespace | None:
-    """Return the namespace of the nearest marked frame, else of the thread.
+def nearest() -> Namespace | None:
+    """Return the namespace of the nearest marked frame, else of the thread."""
+    return next(on_stack(), None)
 
-    ``depth`` counts the frames to leave out; 1 is the caller's caller.
+
+def on_stack() -> Iterator[Namespace]:
+    """Return the namespaces of all marked frames, the nearest first; then the thread's.
+
+    To be read at once, by whom the question is about.
     """
-    frame: FrameType | None = sys._getframe(depth + 1)  # noqa: SLF001 - the only way
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way
     while frame is not None:
         space: Namespace | None = frame.f_globals.get(MARK)
         if space is not None:
-            return space
+            yield space
         frame = frame.f_back
-    return of_thread(threading.get_ident())
+    started = of_thread(threading.get_ident())
+    if started is not None:
+        yield started
 
 
 def of_thread(ident: int) -> Namespace | None:

@@ -45,15 +45,26 @@ def deactivate(node: object) -> None:
 def owner_of(name: str) -> Namespace | None:
     """Return who has the module ``name`` for the code that is calling."""
     top = name.partition(".")[0]
-    space = callers.nearest(2)
+    space = callers.nearest()
     if space is not None:
-        owner = space.owner(top)
-        if owner is not None:
-            return owner
+        return _owner_for(space, top)
     for view in tuple(_views.values()):
         if top in view.owners:
             return view.owners[top]
     return None
+
+
+def _owner_for(space: Namespace, top: str) -> Namespace | None:
+    """Return who has ``top`` for code of ``space`` and for those that called it.
+
+    An older version may have called what is shared and was kept, say to unpickle
+    its objects.  It is still its own request, so its own modules come first.
+    """
+    owner = space.owner(top)  # also records the edge
+    for caller in callers.on_stack():
+        if top in caller.tops:
+            return caller
+    return owner
 
 
 class Facade(ModuleType):

@@ -59,9 +59,13 @@ class ArtifactLoader(SourceFileLoader):
         if code is not None:
             loaded: CodeType = marshal.loads(code)  # noqa: S302 - our own child's
             return loaded
-        compiled: Any = compile(
-            self.space.source(fullname), self.path, "exec", dont_inherit=True
-        )
+        try:
+            compiled: Any = compile(
+                self.space.source(fullname), self.path, "exec", dont_inherit=True
+            )
+        except SyntaxError as error:
+            error.filename = error.filename or self.path  # unknown for a null byte
+            raise
         if self.space.keeps_codes:
             self.space.codes[fullname] = marshal.dumps(compiled)
         return compiled  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ import threading
 import typing
 import weakref
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
@@ -116,7 +117,10 @@ def _register(collector: Collector) -> None:
             if _continues(collector, older):
                 # One state for both versions: the count goes on, and what the old
                 # version still counts is not lost.
-                collector.__dict__ = older.__dict__
+                # The values are shared, and not the dictionary that holds them: the
+                # garbage collector of 3.13.0 empties those of a dictionary whose first
+                # object is gone.
+                vars(collector).update(vars(older))
             _withdraw(older)
         _ordinary["register"](collector)
         space.belongings.collectors.append(collector)
@@ -239,7 +243,13 @@ def _forget_finders(space: Namespace) -> None:
 
 
 def _made_by(hook: object, space: Namespace) -> bool:
-    kind = hook if isinstance(hook, type) or callable(hook) else type(hook)
-    module = space.modules.get(getattr(kind, "__module__", ""))
-    name = getattr(kind, "__qualname__", "").partition(".")[0]
-    return module is not None and name in vars(module)
+    """Tell whether a hook, or the class of a finder, is code of ``space``."""
+    if isinstance(hook, FunctionType):
+        return hook.__globals__.get(callers.MARK) is space
+    kind = hook if isinstance(hook, type) else type(hook)
+    return any(
+        getattr(getattr(one, "__func__", one), "__globals__", {}).get(callers.MARK)
+        is space
+        for base in kind.__mro__
+        for one in vars(base).values()
+    )

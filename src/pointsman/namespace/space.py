@@ -188,6 +188,8 @@ class Namespace:
         top = absolute.partition(".")[0]
         owner = self.owner(top)
         if owner is None:
+            if is_facade(top):  # sys.modules would lead to another generation
+                raise self._gone(absolute)
             return imports.ordinary(name, globals_, None, fromlist or (), level)
         module = owner.load(absolute)
         if fromlist:
@@ -226,6 +228,12 @@ class Namespace:
                 not hasattr(module, item) or _initializing(self.modules.get(child))
             ):
                 self.load(child)
+
+    def _gone(self, name: str) -> ModuleNotFoundError:
+        message = f"No module named {name!r} beside this version of {self.package.name}"
+        if self.forgotten:
+            message += ", which was retired; end its threads in stop()"
+        return ModuleNotFoundError(message, name=name)
 
     def _first(self, name: str) -> ModuleType:
         parent_name, _, child = name.rpartition(".")

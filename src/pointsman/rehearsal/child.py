@@ -6,6 +6,7 @@ whoever finds this process dead knows whom to blame.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import os
@@ -127,7 +128,7 @@ def run(
     for name in task["load"]:
         wire.send(connection, {"running": name})
         message, blobs = _one(opened, name, around)
-        wire.send(connection, message, blobs)
+        wire.send(connection, {**message, "printed": _printed()}, blobs)
     host = [n for n in sys.modules if n not in before and not spaces.is_facade(n)]
     wire.send(connection, {"done": True, "host_modules": host})
 
@@ -147,6 +148,15 @@ def _one(
     return {"name": name, "failure": None, "imports": sorted(loaded.imports)}, codes
 
 
+def _printed() -> int:
+    """Return how many bytes were printed so far; nothing of it is in a buffer."""
+    with contextlib.suppress(Exception):  # it may have been closed, or be anything
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        return os.lseek(1, 0, os.SEEK_CUR)
+    return 0
+
+
 def _limit(memory: int) -> None:
     if memory:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
@@ -162,6 +172,7 @@ def quiet(output: int) -> None:
     os.dup2(nothing, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     faulthandler.enable(2)

@@ -7,6 +7,7 @@ of the connection, also by dying.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import os
 import select
@@ -17,23 +18,29 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pointsman.rehearsal import child, wire
+from pointsman.rehearsal import child, strays, wire
 from pointsman.resources import Resources
 from pointsman.runtime.services import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# How long a child may take to end, once it is done or has closed its connection.
+_GRACE = 1.0
+
 #: The exit status of a helper that became unfit to fork: an import made threads.
 THREADED = 3
 
-_OUTPUT_LIMIT = 16 * 1024
+# What code may print in a rehearsal, and how much of its end is told; in bytes.
+_MOST_OUTPUT = 16 * 1024 * 1024
+_TOLD_OUTPUT = 16 * 1024
 
 
 def main(descriptor: int) -> None:
     """Serve the connection until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    strays.adopt()
     connection = socket.socket(fileno=descriptor)
     helper = Helper(connection)
     while (received := wire.receive(connection)) is not None:
@@ -89,17 +96,19 @@ class Helper:
         """Rehearse, and answer with what became of each package."""
         world = {n: d for n, d in self._world.items() if n not in drop}
         world.update((described["name"], described) for described in put)
-        output = os.memfd_create("rehearsal")
+        output = _output()
         ours, theirs = socket.socketpair()
-        pid = os.fork()
+        helper, pid = os.getpid(), os.fork()
         if not pid:
+            strays.end_with(helper)
             self._in_child(ours, theirs, output, task, world)
         theirs.close()
-        watch = _Watch(pid, ours, self._connection, deadline)
+        watch = _Watch(pid, ours, self._connection, output, deadline)
         watch.follow()
+        strays.kill()
         for name, codes in watch.codes.items():
             self._codes[world[name]["digest"]] = codes
-        answer = {**watch.answer(), "output": _tail(output)}
+        answer = watch.answer()
         os.close(output)
         ours.close()
         blobs = {
@@ -139,41 +148,55 @@ class _Watch:
         pid: int,
         connection: socket.socket,
         server: socket.socket,
+        output: int,
         deadline: float,
     ) -> None:
         self._pid = pid
         self._connection = connection
         self._server = server
+        self._output = output
+        self._printed = 0  # bytes, by the packages before the one that is running
         self._deadline = deadline
         self._running = ""
         self._late = False
+        self._silent = False
         self._done = False
         self._results: dict[str, Any] = {}
         self._host_modules: list[str] = []
         self.codes: dict[str, dict[str, bytes]] = {}
         self._status = 0
+        self._until = time.monotonic() + deadline
+        self._alive = os.pidfd_open(pid)  # readable when the child has ended
 
     def follow(self) -> None:
-        end = time.monotonic() + self._deadline
-        while True:
-            left = max(0.0, end - time.monotonic())
-            ready, _, _ = select.select([self._connection, self._server], [], [], left)
-            if self._connection in ready:
-                received = wire.receive(self._connection)
-                if received is None:
-                    break
-                if self._take(*received):
-                    end = time.monotonic() + self._deadline
-            elif self._server in ready:  # closed: nobody waits for the answer
-                self._kill()
-                sys.exit(0)
-            else:
-                self._late = True
-                os.kill(self._pid, child.WHERE)
-                time.sleep(0.1)  # for the signal handler, which is not Python's
-                break
-        self._kill()
-        self._status = os.waitpid(self._pid, 0)[1]
+        """Take what the child tells until it is done, ends, or is late."""
+        try:
+            while not self._done and self._step():
+                pass
+            self._status = self._end()
+        finally:
+            os.close(self._alive)
+
+    def _step(self) -> bool:
+        """Wait for one message; False when there will be no more."""
+        left = max(0.0, self._until - time.monotonic())
+        # What the child has started may hold its end of the connection open.
+        watched: list[Any] = [self._connection, self._alive, self._server]
+        ready, _, _ = select.select(watched, [], [], left)
+        if self._connection in ready:
+            received = wire.receive(self._connection)
+            if received is not None and self._take(*received):
+                self._until = time.monotonic() + self._deadline
+            return received is not None
+        if self._server in ready:  # closed: nobody waits for the answer
+            os.kill(self._pid, signal.SIGKILL)
+            strays.kill()
+            sys.exit(0)
+        if self._alive not in ready:
+            self._late = True
+            os.kill(self._pid, child.WHERE)
+            time.sleep(0.1)  # for the signal handler, which is not Python's
+        return False
 
     def _take(self, message: dict[str, Any], blobs: dict[str, bytes]) -> bool:
         """Note a message; True when it is the end of one package."""
@@ -185,17 +208,35 @@ class _Watch:
             self._host_modules = message["host_modules"]
             return True
         name = message.pop("name")
-        self._results[name] = message
+        end = message.pop("printed")
+        printed = self._output_until(end)
+        self._printed = end
         if message["failure"] is None:
             self.codes[name] = blobs
+        elif printed:
+            message["failure"]["traceback"] += f"\nIt printed:\n{printed}"
+        self._results[name] = message
         return True
 
-    def _kill(self) -> None:
-        if not self._done:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+    def _output_until(self, end: int) -> str:
+        """Return the last of what the running package has printed."""
+        start = max(self._printed, end - _TOLD_OUTPUT)
+        return os.pread(self._output, max(0, end - start), start).decode(
+            "utf-8", "replace"
+        )
+
+    def _last_output(self) -> str:
+        # The child has the same open file, so this is the position of both.
+        return self._output_until(os.lseek(self._output, 0, os.SEEK_CUR))
+
+    def _end(self) -> int:
+        """End the child, where it has not ended by itself; return its status."""
+        if not self._late:  # it is on its way, perhaps telling where it was
+            ended, _, _ = select.select([self._alive], [], [], _GRACE)
+            self._silent = not ended
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        return os.waitpid(self._pid, 0)[1]
 
     def answer(self) -> dict[str, Any]:
         return {
@@ -203,11 +244,14 @@ class _Watch:
             "host_modules": self._host_modules,
             "ended_in": "" if self._done else self._running,
             "how": "" if self._done else self._how(),
+            "output": "" if self._done else self._last_output(),
         }
 
     def _how(self) -> str:
         if self._late:
             return f"did not come to an end within {self._deadline:g} s"
+        if self._silent:
+            return "closed the files of its process, or hung while it ended"
         if os.WIFSIGNALED(self._status):
             name = signal.Signals(os.WTERMSIG(self._status)).name
             return f"ended its process by {name}"
@@ -221,7 +265,9 @@ def _no_output() -> Iterator[None]:
         yield
 
 
-def _tail(output: int) -> str:
-    size = os.fstat(output).st_size
-    start = max(0, size - _OUTPUT_LIMIT)
-    return os.pread(output, _OUTPUT_LIMIT, start).decode("utf-8", "replace")
+def _output() -> int:
+    """Return a file in memory that cannot grow beyond what code may print."""
+    output = os.memfd_create("rehearsal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(output, _MOST_OUTPUT)  # takes no memory until it is written
+    fcntl.fcntl(output, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return output

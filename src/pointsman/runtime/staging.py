@@ -39,17 +39,7 @@ def run(steps: Mapping[str, Callable[[], None]], deadline: float) -> Steps:
 
     def work() -> None:
         for name, step in steps.items():
-            try:
-                step()
-            except LoadError as error:
-                ended.put((name, error))
-            except Error as error:
-                ended.put((name, LoadError(name, str(error))))
-            except BaseException as error:  # the top of this thread
-                _log.exception("%s: an error of pointsman itself", name)
-                ended.put((name, LoadError(name, f"could not be loaded: {error!r}")))
-            else:
-                ended.put((name, None))
+            ended.put((name, _failure(name, step)))
 
     thread = threading.Thread(target=work, name="pointsman-load", daemon=True)
     thread.start()
@@ -70,3 +60,16 @@ def run(steps: Mapping[str, Callable[[], None]], deadline: float) -> Steps:
             found.errors[name] = error
     thread.join()
     return found
+
+
+def _failure(name: str, step: Callable[[], None]) -> LoadError | None:
+    try:
+        step()
+    except LoadError as error:
+        return error
+    except Error as error:
+        return LoadError(name, str(error))
+    except BaseException as error:  # noqa: BLE001 - the top of the thread
+        _log.exception("%s: an error of pointsman itself", name)
+        return LoadError(name, f"could not be loaded: {error!r}")
+    return None

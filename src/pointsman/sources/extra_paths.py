@@ -25,6 +25,7 @@ class ExtraPaths:
         """Add nothing yet."""
         self._paths = tuple(paths)
         self._added: dict[Path, None] = {}
+        self._ours: set[str] = set()  # what was not on the path before
 
     def all(self) -> tuple[Path, ...]:
         """Return every directory that was added so far, in order."""
@@ -40,14 +41,14 @@ class ExtraPaths:
                 continue
             before = set(sys.path)
             site.addsitedir(str(path))
-            new = [Path(entry) for entry in sys.path if entry not in before]
-            for entry in (path, *new):
+            new = [entry for entry in sys.path if entry not in before]
+            self._ours.update(new)
+            for entry in (path, *map(Path, new)):
                 self._added.setdefault(entry)
         if self._paths:
             importlib.invalidate_caches()
         return tuple(problems)
 
     def close(self) -> None:
-        """Take the directories out of ``sys.path`` again."""
-        ours = {str(path) for path in self._added}
-        sys.path[:] = [entry for entry in sys.path if entry not in ours]
+        """Take out of ``sys.path`` what this object has added."""
+        sys.path[:] = [entry for entry in sys.path if entry not in self._ours]

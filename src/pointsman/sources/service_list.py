@@ -10,6 +10,7 @@ A bad entry is a problem with file and line; the others go on.
 from __future__ import annotations
 
 import re
+import stat
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -55,6 +56,7 @@ class ServiceList:
         self.path = path
         self._extra_paths = extra_paths
         self._reader = Reader()
+        self._known_folders: set[Path] = set()  # entries that were directories once
 
     def require(self) -> None:
         """Read the list and do nothing with it.
@@ -65,7 +67,7 @@ class ServiceList:
         """
         try:
             if self.path is not None:
-                self.path.read_text("utf-8")
+                self.path.read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             message = f"service_sources = {self.path}: {_told(error)}"
             raise ConfigError(message) from error
@@ -75,11 +77,12 @@ class ServiceList:
         if self.path is None:
             return Scan()
         try:
-            text = self.path.read_text("utf-8")
+            text = self.path.read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = f"the service list cannot be read: {_told(error)}"
             return Scan((), (Problem(str(self.path), reason),), complete=False)
-        return _Look(self.path, self._extra_paths(), self._reader).at(text)
+        look = _Look(self.path, self._extra_paths(), self._reader, self._known_folders)
+        return look.at(text)
 
 
 def folders_of(path: Path | None) -> tuple[Path, ...]:
@@ -87,18 +90,25 @@ def folders_of(path: Path | None) -> tuple[Path, ...]:
     if path is None:
         return ()
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return ()
     found = (path.parent / entry.text for entry in entries(text))
-    return tuple(folder for folder in found if folder.is_dir())
+    return tuple(folder for folder in found if _is_folder(folder))
 
 
 class _Look:
     """One scan: what was found so far, and by which line."""
 
-    def __init__(self, path: Path, extra: tuple[Path, ...], reader: Reader) -> None:
+    def __init__(
+        self,
+        path: Path,
+        extra: tuple[Path, ...],
+        reader: Reader,
+        known_folders: set[Path],
+    ) -> None:
         self._path = path
+        self._known_folders = known_folders
         self._extra = extra
         self._reader = reader
         self._packages: dict[str, Package] = {}
@@ -107,18 +117,23 @@ class _Look:
 
     def at(self, text: str) -> Scan:
         found = list(entries(text))
-        self._folders = [p for e in found if (p := self._path.parent / e.text).is_dir()]
+        self._folders = [
+            p for e in found if _is_folder(p := self._path.parent / e.text)
+        ]
+        self._known_folders.update(self._folders)
         for entry in found:
             self._entry(entry)
         return Scan(tuple(self._packages.values()), tuple(self._problems))
 
     def _entry(self, entry: Entry) -> None:
         path = self._path.parent / entry.text
-        if path.is_dir():
+        if _is_folder(path):
             self._directory(entry, path)
-        elif path.is_file():
+        elif _is_file(path):
             self._file(entry, path)
-        elif _MODULE.match(entry.text):
+        elif path in self._known_folders:  # also if a module has that name, like site
+            self._problem(entry, f"the directory {path} is gone", folder=str(path))
+        elif _MODULE.match(entry.text) and not self._is_lost_file(entry.text):
             self._module(entry, entry.text)
         elif path.suffix == ".py" or not path.name:
             self._problem(entry, f"there is no file {path}", path.stem)
@@ -126,8 +141,12 @@ class _Look:
             reason = f"there is no directory or file {path}, and no module of that name"
             self._problem(entry, reason, folder=str(path))
 
+    def _is_lost_file(self, text: str) -> bool:
+        """Tell whether ``text`` is a file that is gone, and no module called py."""
+        return text.endswith(".py") and not self._portions(text.partition(".")[0])
+
     def _directory(self, entry: Entry, folder: Path) -> None:
-        if (folder / "__init__.py").is_file():  # it is a package itself
+        if _is_file(folder / "__init__.py"):  # it is a package itself
             self._add(
                 entry, lambda: self._reader.tree([folder]), folder.name, offers=True
             )
@@ -138,7 +157,7 @@ class _Look:
             self._problem(entry, _told(error), folder=str(folder))
             return
         for path in inside:
-            if path.suffix == ".py" and path.name[0] not in "._" and path.is_file():
+            if path.suffix == ".py" and path.name[0] not in "._":
                 self._file(entry, path)
         for path in inside:
             if _is_package(path):
@@ -150,6 +169,8 @@ class _Look:
         if path.suffix != ".py":
             reason = f"{path} is a file, but no Python module (.py)"
             self._problem(entry, reason)
+        elif not _is_file(path):  # a link to nothing, a folder, a pipe
+            self._problem(entry, f"{path} is no file that can be read", path.stem)
         elif not path.stem.isidentifier():
             reason = f"{path.name} cannot be imported; rename it to a Python identifier"
             self._problem(entry, reason)
@@ -189,7 +210,7 @@ class _Look:
                 f"{self._path.parent}, in {where or 'no listed directory'}, and in the "
                 "environment"
             )
-            self._problem(entry, reason, top)
+            self._problem(entry, reason, top, folder=str(self._path.parent / name))
             return
         known = self._packages.get(top)
         origin = spec.origin or next(iter(spec.submodule_search_locations or ()), top)
@@ -201,13 +222,13 @@ class _Look:
         return self._reader.tree(self._portions(top))
 
     def _portions(self, top: str) -> list[Path]:
-        found = [f / top for f in (*self._folders, *self._extra) if (f / top).is_dir()]
-        regular = [f for f in found if (f / "__init__.py").is_file()]
+        found = [f / top for f in (*self._folders, *self._extra) if _is_folder(f / top)]
+        regular = [f for f in found if _is_file(f / "__init__.py")]
         return regular[:1] or [f for f in found if _has_python(f)]
 
     def _flat(self, top: str) -> Path | None:
         for folder in (*self._folders, *self._extra):
-            if (folder / f"{top}.py").is_file():
+            if _is_file(folder / f"{top}.py"):
                 return folder / f"{top}.py"
         return None
 
@@ -251,10 +272,30 @@ def _is_package(path: Path) -> bool:
 
     Environments and the folders of other tools are not looked into.
     """
-    if not path.name.isidentifier() or path.name.startswith("__") or not path.is_dir():
+    if (
+        not path.name.isidentifier()
+        or path.name.startswith("__")
+        or not _is_folder(path)
+    ):
         return False
-    foreign = path.name == "node_modules" or (path / "pyvenv.cfg").exists()
+    foreign = path.name == "node_modules" or _is_file(path / "pyvenv.cfg")
     return not foreign and _has_python(path)
+
+
+def _is_file(path: Path) -> bool:
+    return _kind(path) == stat.S_IFREG
+
+
+def _is_folder(path: Path) -> bool:
+    return _kind(path) == stat.S_IFDIR
+
+
+def _kind(path: Path) -> int:
+    """Return what a path leads to; 0 if nothing, or without the right to look."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError):  # ValueError: a null byte
+        return 0
 
 
 def _has_python(folder: Path) -> bool:
@@ -263,7 +304,7 @@ def _has_python(folder: Path) -> bool:
     except OSError:
         return True  # let reading it tell why it cannot be
     return any(path.suffix == ".py" for path in inside) or any(
-        (path / "__init__.py").is_file() for path in inside
+        _is_file(path / "__init__.py") for path in inside
     )
 
 

@@ -1,0 +1,101 @@
+"""What several commands share: their options, and how they end.  Edge."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pointsman.cli import tables
+from pointsman.cli.hosts import UnreachableError
+from pointsman.errors import Error, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REFUSED, UNREACHABLE = 1, 3
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def ending(command: Callable[..., int]) -> Callable[..., None]:
+    """Add ``--json``, and let the command end with its code or with one sentence."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+    @functools.wraps(command)
+    def ended(*, as_json: bool, **given: Any) -> None:
+        try:
+            code = command(as_json=as_json, **given)
+        except Error as error:
+            code = UNREACHABLE if isinstance(error, UnreachableError) else REFUSED
+            if as_json:
+                tables.print_json({"error": str(error), "exit_code": code})
+            click.echo(f"pointsman: {_told(error)}", err=True)
+        sys.exit(code)
+
+    return ended
+
+
+def _told(error: Error) -> str:
+    if isinstance(error, Refused):
+        return f"refused ({error.status} {error.title}): {error.detail}"
+    return str(error)
+
+
+def examples(*lines: str) -> str:
+    """Return the last part of a help text; click must not fold it."""
+    return "\n".join(["\b", "examples:", *(f"  {line}" for line in lines)])
+
+
+def _variables(
+    _context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[str, str]:
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{word!r} is not var=value")
+        found[name] = value
+    return found
+
+
+variables = click.argument(
+    "variables", metavar="[VAR=VALUE]...", nargs=-1, callback=_variables
+)
+
+_REACHING: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--ini", type=FILE, help="Says URL and token file of the host.  [deploy.ini]"
+    ),
+    click.option("--url", help="The host: http://HOST:PORT, or with its control.path."),
+    click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Where the token is.",
+    ),
+    click.option(
+        "--server-name",
+        default="main",
+        metavar="NAME",
+        help="[server:NAME] of the ini.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        default=300.0,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long to wait for the answer.",
+    ),
+    variables,
+)
+
+
+def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which host is meant."""
+    for option in reversed(_REACHING):
+        command = option(command)
+    return command

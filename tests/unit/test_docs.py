@@ -1,0 +1,151 @@
+"""The documentation says all there is, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from pointsman import cli, errors
+from pointsman.control.application import Control
+from pointsman.node import Node
+from pointsman.serving import arguments
+from pointsman.serving import settings as server_settings
+from pointsman.settings import KEYS, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+_ANCHOR = re.compile(r'id="([^"]+)"')
+
+
+def pages() -> list[Path]:
+    """Return every page that people read."""
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    return sorted([*found, *(ROOT / "examples").rglob("*.md")])
+
+
+def code(page: str) -> set[str]:
+    """Return what a page of the reference sets in code."""
+    text = (REFERENCE / page).read_text("utf-8")
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+@pytest.mark.parametrize("key", [*KEYS, "service.<name>.<key>", "resource.<name>"])
+def test_every_key_of_the_application_is_explained(key: str) -> None:
+    """The reference of the ini has each key that is read."""
+    assert key in code("ini.md")
+
+
+def test_every_key_of_the_server_is_explained() -> None:
+    """The reference of the ini has each key of [server:main]."""
+    known = {*server_settings._CASTS, *server_settings._OURS}
+
+    assert set() == known - code("ini.md")
+
+
+def test_every_route_is_explained(tmp_path: Path) -> None:
+    """The reference of the control surface has each route, with its method."""
+    settings = Settings(work_dir=tmp_path, control_token_file=None, rehearse=False)
+    routes = Control(Node(settings)).routes
+
+    assert set() == {f"{r[0]} {path}" for path, r in routes.items()} - code("http.md")
+
+
+def test_every_error_is_explained() -> None:
+    """The reference of errors has each class of the tree."""
+    classes = {
+        name
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.Error)
+    }
+
+    assert set() == classes - code("errors.md")
+
+
+def test_every_command_and_option_of_pointsman_is_explained() -> None:
+    """The reference of commands has all that --help has."""
+    text = (REFERENCE / "cli.md").read_text("utf-8")
+
+    assert isinstance(cli.main, click.Group)
+    for name, command in cli.main.commands.items():
+        assert f"`pointsman {name} " in text
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.opts[0] in text, (name, option.opts)
+
+
+def test_every_option_of_paster_is_explained() -> None:
+    """The reference of commands has all options of paster serve."""
+    text = (REFERENCE / "cli.md").read_text("utf-8")
+    wanted = {
+        word
+        for action in arguments._parser()._actions
+        for word in action.option_strings
+        if action.dest != "help"
+    }
+
+    assert {"--daemon", "-n"} <= wanted
+    assert set() == {word for word in wanted if not re.search(rf"`{word}\b", text)}
+
+
+def test_every_row_that_an_error_names_is_there() -> None:
+    """What messages say of the reference of isolation can be found in it."""
+    text = (REFERENCE / "isolation.md").read_text("utf-8")
+    source = (ROOT / "src/pointsman/namespace/isolation.py").read_text("utf-8")
+    rows = re.findall(r'told\(\s*"([^"]+)"', source)
+
+    assert rows
+    for row in rows:
+        assert f">{row.replace(' ', '-')}" not in text
+        assert f'<a id="{row.replace(" ", "-")}"></a>{row} |' in text
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    """Return each link of each page that leads to a file of this repository."""
+    for page in pages():
+        for target in _LINK.findall(page.read_text("utf-8")):
+            if not target.startswith(("http://", "https://")):
+                yield page, target
+
+
+def anchors(page: Path) -> set[str]:
+    """Return where a link into a page can lead: headings as GitHub names them."""
+    text = page.read_text("utf-8")
+    named = (re.sub(r"[^\w\- ]", "", title.lower()) for title in _HEADING.findall(text))
+    return {name.replace(" ", "-") for name in named} | set(_ANCHOR.findall(text))
+
+
+def test_links_between_pages_resolve() -> None:
+    """Every link leads to a file, and to a heading of it where it names one."""
+    dead = []
+    for page, target in links():
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            dead.append((str(page.relative_to(ROOT)), target))
+
+    assert [] == dead
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    """No page of the documentation is left alone."""
+    reached = {ROOT / "README.md"}
+    todo = [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        for target in _LINK.findall(page.read_text("utf-8")):
+            file = (page.parent / target.partition("#")[0]).resolve()
+            if file.suffix == ".md" and file.exists() and file not in reached:
+                reached.add(file)
+                todo.append(file)
+
+    assert set() == set(pages()) - reached
