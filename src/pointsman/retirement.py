@@ -118,8 +118,11 @@ class Retirement:
                     self._wake.wait(self._pause())
                 if self._closing:
                     return
-            for one in self._due():
-                self._finish(one)
+            self._finish_due()
+
+    def _finish_due(self) -> None:  # its variables must not outlive the versions
+        for one in self._due():
+            self._finish(one)
 
     def _pause(self) -> float | None:
         """Return how long nothing can be due; None while nothing waits."""

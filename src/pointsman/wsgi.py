@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pointsman import settings as settings_module
 from pointsman import tracebacks
+from pointsman.conformance import checked
 from pointsman.control.application import Control
 from pointsman.errors import ConfigError
 from pointsman.node import Node
@@ -96,6 +97,7 @@ class Host:
         self._traffic = node.traffic
         self._fallback = fallback
         self._counted = node.settings.metrics
+        self._unchecked = "uwsgi" in sys.modules  # it sends whatever it is given
 
     def __call__(  # noqa: C901 - one function: a call more is a tenth of its cost
         self, environ: WSGIEnvironment, start_response: StartResponse
@@ -121,6 +123,8 @@ class Host:
             environ["PATH_INFO"] = path[cut:]
         if self._counted:
             next(route.requests)
+        if self._unchecked:
+            start_response = partial(checked, start_response)
         server_wrapper = environ.get("wsgi.file_wrapper")
         if server_wrapper is not None:
             environ["wsgi.file_wrapper"] = partial(wrap_file, server_wrapper, pin)

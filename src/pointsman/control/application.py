@@ -51,6 +51,7 @@ class Control:
             "/api/v1/reload": ("POST", True, self._reload),
             "/api/v1/packages": ("GET", True, self._packages),
             "/api/v1/services": ("GET", True, self._services),
+            "/api/v1/leaks": ("GET", True, self._leaks),
             "/health/live": ("GET", False, self._live),
             "/health/ready": ("GET", False, self._ready),
             "/metrics": ("GET", True, self._metrics),
@@ -128,6 +129,10 @@ class Control:
 
     def _services(self, _: Request) -> Response:
         return _json({"services": services(self._node)})
+
+    def _leaks(self, request: Request) -> Response:
+        found = self._node.leaks(collect="collect" in request.GET)
+        return _json({"leaks": [dataclasses.asdict(leak) for leak in found]})
 
     def _live(self, _: Request) -> Response:
         return _json({"status": "live"})

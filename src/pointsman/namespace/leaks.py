@@ -116,7 +116,7 @@ class Watch:
         """Return what is still alive, the oldest first, with who holds it.
 
         Costs nothing while all that was forgotten is gone.  Otherwise all objects
-        of the process are looked at, about a second for each million, on this
+        of the process are looked at, about two seconds for each million, on this
         thread; other threads run meanwhile.  What nobody holds is not told: it
         only waits for the garbage collector.  ``collect`` lets that run first (all
         threads wait for it), and then tells everything that is alive.

@@ -65,7 +65,9 @@ class Helper:
         global_conf: dict[str, str],
     ) -> None:
         """Take what services are given."""
-        self._around = Surroundings(settings, Resources(resources), global_conf)
+        self._around = Surroundings(
+            settings, Resources(resources, rehearsing=True), global_conf
+        )
 
     def on_world(self, put: list[child.Described], drop: list[str]) -> None:
         """Take what has become active, and forget what is no more."""

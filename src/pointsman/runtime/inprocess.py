@@ -17,6 +17,7 @@ from pointsman import tracebacks
 from pointsman.errors import ArtifactError, Error, LoadError
 from pointsman.model import Kind
 from pointsman.namespace import callers, facade, imports, isolation, registries
+from pointsman.namespace.leaks import Watch
 from pointsman.namespace.space import Namespace, execution
 from pointsman.runtime.services import mounted
 
@@ -87,6 +88,7 @@ class InProcess:
         """Take where files are laid out, and what services are given."""
         self._unpacked = unpacked
         self._around = around
+        self.watch = Watch()
         install()
 
     def open(self, package: Package) -> Loaded:
@@ -118,6 +120,7 @@ class InProcess:
         if space is None or space.forgotten:
             return
         registries.release(space, heir.space if heir else None)
+        self.watch.add(space)
         space.forgotten = True
         files = [m.__file__ for m in space.modules.values() if _has_file(m)]
         facade.drop(space.names - _still_needed(space))

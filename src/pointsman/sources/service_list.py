@@ -272,13 +272,10 @@ def _is_package(path: Path) -> bool:
 
     Environments and the folders of other tools are not looked into.
     """
-    if (
-        not path.name.isidentifier()
-        or path.name.startswith("__")
-        or not _is_folder(path)
-    ):
+    name = path.name
+    if not name.isidentifier() or name.startswith("__") or not _is_folder(path):
         return False
-    foreign = path.name == "node_modules" or _is_file(path / "pyvenv.cfg")
+    foreign = name == "node_modules" or _is_file(path / "pyvenv.cfg")
     return not foreign and _has_python(path)
 
 
