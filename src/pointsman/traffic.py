@@ -118,6 +118,7 @@ class Traffic:
         """
         route = Route(mount, Version(loaded), application)
         self._reserved[mount_key(mount.path)] = route
+        self.publish(self.table.generation, self.versions)
 
     def publish(self, generation: int, versions: Mapping[str, Version]) -> None:
         """Switch all requests that come from now on, by one assignment."""
