@@ -38,22 +38,22 @@ class Retired:
         return self.version.loaded.package.name
 
     def drained(self, others: Iterable[Retired]) -> bool:
-        """Tell whether no request uses it, directly or through what imports it.
+        """Tell whether no request uses it or may still come to import it.
 
-        What serves imports from nothing that was replaced; only ``others`` can,
-        which are on their way out too.
+        What serves sees nothing that was replaced; only ``others`` can, which are
+        on their way out too.
         """
         if self.version.pins:
             return False
         space = self.version.loaded.space
         return space is None or not any(
-            other.version.pins and other.reaches(space) for other in others
+            other.version.pins and other.sees(space) for other in others
         )
 
-    def reaches(self, space: Namespace) -> bool:
-        """Tell whether its code may be running code of ``space``."""
+    def sees(self, space: Namespace) -> bool:
+        """Tell whether its code imports ``space``, or would if it imported now."""
         own = self.version.loaded.space
-        return own is not None and space in own.reach()
+        return own is not None and own.sees(space)
 
 
 class Retirement:

@@ -152,7 +152,7 @@ class Host:
     ) -> Iterable[bytes]:
         if self._fallback is not None:
             return self._fallback(environ, start_response)
-        detail = f"no service is mounted at {_printable(environ)}"
+        detail = f"no service is mounted at {_path(environ)}"
         status, headers, content = problem(404, detail)
         start_response(status, headers)
         return [content]
@@ -181,7 +181,7 @@ def _failed(
         mount.service,
         mount.origin,
         environ.get("REQUEST_METHOD"),
-        _printable(environ),
+        ascii(_path(environ))[1:-1],  # a log line stays one line
         tracebacks.text(error, route.version.loaded.origins),
     )
     status, headers, content = problem(
@@ -203,6 +203,6 @@ def _request_id(environ: WSGIEnvironment) -> str:
     return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
 
 
-def _printable(environ: WSGIEnvironment) -> str:
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return ascii(path.encode("latin-1", "replace").decode("utf-8", "replace"))[1:-1]
+def _path(environ: WSGIEnvironment) -> str:
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")

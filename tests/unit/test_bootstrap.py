@@ -3,7 +3,6 @@
 import ast
 import configparser
 import importlib.util
-from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -110,7 +109,7 @@ def test_curl_lines_come_from_docstrings(bootstrap: ModuleType, tmp_path: Path) 
         '"""Two.\n\n    curl -sN http://127.0.0.1:8080/b\n"""\n# curl no\n'
     )
     (tmp_path / "a.py").write_text(
-        '"""One: curl no.\n\ncurl http://127.0.0.1:8080/a"""'
+        '"""One: curl no.\n\ncurl http://127.0.0.1:8080/a\n"""'
     )
     (tmp_path / "broken.py").write_text("def")
     (tmp_path / "bare.py").write_text("")
@@ -146,55 +145,6 @@ def test_server_address_missing(bootstrap: ModuleType, tmp_path: Path) -> None:
 
     with pytest.raises(bootstrap.Failure, match=r"deploy\.ini does not say"):
         bootstrap.server_address(ini, {})
-
-
-def test_newest_python_of_pyenv_first(bootstrap: ModuleType, tmp_path: Path) -> None:
-    """Pythons are looked for on the path, then among pyenv's, 3.12.10 after 3.12.9."""
-    folders = [tmp_path / "bin"]
-    folders += [tmp_path / f".pyenv/versions/3.12.{n}/bin" for n in (10, 9)]
-    for folder in folders:
-        folder.mkdir(parents=True)
-        (folder / "python3.12").touch(mode=0o755)
-    found = bootstrap.candidates(12, str(folders[0]), tmp_path)
-
-    assert [str(folder / "python3.12") for folder in folders] == [
-        path for path in found if path.startswith(str(tmp_path))
-    ]
-
-
-def test_report_counts(bootstrap: ModuleType, tmp_path: Path) -> None:
-    """The counts of a JUnit report add up to its number of tests."""
-    report = tmp_path / "report.xml"
-    report.write_text(
-        "<testsuites><testsuite tests='9' failures='1' errors='2' skipped='3'/>"
-        "</testsuites>"
-    )
-
-    assert Counter(passed=3, failed=3, skipped=3) == bootstrap.read_report(report)
-
-
-def test_no_report_is_a_failure(bootstrap: ModuleType, tmp_path: Path) -> None:
-    """A pytest that died before its report counts as failed."""
-    counts = bootstrap.read_report(tmp_path / "report.xml")
-
-    assert "0 passed, 1 failed" == bootstrap.counted(counts)
-
-
-def test_last_line_adds_up(
-    bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The last line sums the tests of all runs; any failed check fails the whole."""
-    results = [
-        bootstrap.Result("mypy", 1.0, ok=False, tests=Counter()),
-        bootstrap.Result("3.11", 1.0, ok=True, tests=Counter(passed=3, skipped=1)),
-        bootstrap.Result("3.12", 1.0, ok=True, tests=Counter(passed=2, failed=0)),
-    ]
-    code = bootstrap.summarise(results)
-
-    assert (1, "5 passed, 0 failed, 1 skipped") == (
-        code,
-        capsys.readouterr().out.splitlines()[-1],
-    )
 
 
 @pytest.mark.parametrize(

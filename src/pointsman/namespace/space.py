@@ -162,6 +162,10 @@ class Namespace:
                 self.imports.add(other.package.name)
             return other
 
+    def sees(self, other: Namespace) -> bool:
+        """Tell whether ``other`` is what its code gets for one of those names."""
+        return any(self.view.owners.get(top) is other for top in other.tops)
+
     def reach(self) -> frozenset[Namespace]:
         """Return this and all namespaces that it imports from, at any distance."""
         found: set[Namespace] = set()

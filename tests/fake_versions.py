@@ -1,0 +1,51 @@
+"""Versions without code on a disk, and hosts that serve them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from pointsman.model import Mount
+from pointsman.traffic import Traffic, Version
+from pointsman.wsgi import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class FakeSpace:
+    """A namespace, as far as it tells what its code may be running."""
+
+    def __init__(self, reached: Iterable[FakeSpace] = ()) -> None:
+        self._reached = frozenset(reached)
+
+    def reach(self) -> frozenset[FakeSpace]:
+        return self._reached
+
+
+def version(
+    package: str = "shop", space: FakeSpace | None = None, **applications: Any
+) -> Version:
+    """Make a version; each application is mounted at its name."""
+    services = [
+        SimpleNamespace(
+            mount=Mount(f"{package}.{name}", f"/{name}", package, "memory"),
+            application=application,
+        )
+        for name, application in applications.items()
+    ]
+    loaded: Any = SimpleNamespace(
+        package=SimpleNamespace(name=package),
+        services=services,
+        space=space,
+        imports=frozenset(),
+        origins={},
+    )
+    return Version(loaded)
+
+
+def host(traffic: Traffic, kind: type[Host] = Host) -> Host:
+    """Make a host of a traffic alone, without control surface."""
+    settings = SimpleNamespace(control_path="/_pointsman", metrics=True)
+    node: Any = SimpleNamespace(traffic=traffic, settings=settings)
+    return kind(node)

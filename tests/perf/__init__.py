@@ -1,0 +1,1 @@
+"""The figures of this project, measured: ``bin/bench --help`` lists them."""

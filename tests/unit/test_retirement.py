@@ -1,0 +1,204 @@
+"""When a replaced version may end."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fake_versions import FakeSpace, version
+from pointsman import retirement
+from pointsman.retirement import MOST_LINGERING, Retirement
+from pointsman.traffic import Pin
+from waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pointsman.traffic import Version
+
+LONG = 3600.0
+
+
+class Retiring:
+    """A retirement, and what it has ended, in order."""
+
+    def __init__(self, *, keep_warm: float = 0.0, timeout: float = LONG) -> None:
+        self.ended: list[Version] = []
+        self.retirement = Retirement(self.end, keep_warm=keep_warm, timeout=timeout)
+
+    def end(self, one: Version) -> None:
+        """End a version."""
+        self.ended.append(one)
+
+    def nothing_waits(self) -> bool:
+        """Tell whether all have ended."""
+        return not self.retirement.waiting()
+
+
+@pytest.fixture(name="retiring")
+def _retiring() -> Iterator[Retiring]:
+    made = Retiring()
+    yield made
+    made.retirement.close()
+
+
+@pytest.fixture(name="impatient")
+def _impatient() -> Iterator[Retiring]:
+    made = Retiring(timeout=0.0)
+    yield made
+    made.retirement.close()
+
+
+@pytest.fixture(name="warm")
+def _warm() -> Iterator[Retiring]:
+    made = Retiring(keep_warm=LONG)
+    yield made
+    made.retirement.close()
+
+
+def pinned(package: str = "shop", space: FakeSpace | None = None) -> Version:
+    """Return a version with one request in it."""
+    made = version(package, space)
+    made.pins[Pin()] = (f"/{package}", 0.0)
+    return made
+
+
+def test_drained_version_ends(retiring: Retiring) -> None:
+    """A version that nobody uses ends at once, and only once."""
+    one = version()
+
+    retiring.retirement.add([one])
+
+    wait_for(retiring.nothing_waits, "it ends")
+    assert [one] == retiring.ended
+
+
+def test_pinned_version_waits(retiring: Retiring) -> None:
+    """A version with a request in it ends after that request, not before."""
+    held, free = pinned(), version()
+
+    retiring.retirement.add([held])
+    retiring.retirement.add([free])
+    wait_for(lambda: free in retiring.ended, "the other one ends")
+    before = list(retiring.ended)
+    held.pins.clear()
+    wait_for(retiring.nothing_waits, "it ends")
+
+    assert [free] == before
+    assert [free, held] == retiring.ended
+
+
+def test_last_replaced_stays_warm(warm: Retiring) -> None:
+    """What was replaced last stays; what it had replaced ends when it is drained."""
+    first, second = version(), version()
+
+    warm.retirement.add([first])
+    warm.retirement.add([second])
+    wait_for(lambda: warm.ended, "the older one ends")
+
+    assert [first] == warm.ended
+    assert [second] == [one.version for one in warm.retirement.waiting()]
+
+
+def test_imported_version_waits_for_who_imports_it(retiring: Retiring) -> None:
+    """A request may still import from what was replaced together with its version."""
+    prices, letters = FakeSpace(), FakeSpace()
+    library, unrelated = version("prices", prices), version("letters", letters)
+    importer = pinned("shop", FakeSpace([prices]))
+
+    retiring.retirement.add([library, importer, unrelated])
+    wait_for(lambda: unrelated in retiring.ended, "the unrelated one ends")
+    before = list(retiring.ended)
+    importer.pins.clear()
+    wait_for(retiring.nothing_waits, "all end")
+
+    assert [unrelated] == before
+    assert {library, importer, unrelated} == set(retiring.ended)
+
+
+def test_lingering_is_told(impatient: Retiring) -> None:
+    """A version that is held for too long is told to linger, and goes on."""
+    one = pinned()
+
+    impatient.retirement.add([one])
+    wait_for(lambda: impatient.retirement.waiting()[0].lingering, "it lingers")
+
+    assert [] == impatient.ended
+    assert [False] == [pin.cut for pin in one.pins]
+
+
+def test_oldest_lingering_are_cut_off(
+    impatient: Retiring, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three versions of a package may linger; of more, the oldest are cut off."""
+    old, *rest = held = [pinned() for _ in range(MOST_LINGERING + 1)]
+    other = pinned("letters")
+
+    impatient.retirement.add([other])
+    for one in held:
+        impatient.retirement.add([one])
+    wait_for(lambda: all(pin.cut for pin in old.pins), "the oldest is cut off")
+    # A look later, nobody else is.
+    old.pins.clear()
+    wait_for(lambda: old in impatient.ended, "the oldest ends")
+
+    assert not any(pin.cut for one in (*rest, other) for pin in one.pins)
+    assert ["shop: cut off /shop, which lingers"] == [
+        r.getMessage() for r in caplog.records if r.name == retirement.__name__
+    ]
+
+
+def test_end_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """A version that cannot be ended is logged, and the next one ends."""
+    ended: list[Version] = []
+
+    def end(one: Version) -> None:
+        if not ended:
+            ended.append(one)
+            raise RuntimeError("stop() of the service")
+        ended.append(one)
+
+    raising = Retirement(end, keep_warm=0.0, timeout=LONG)
+    raising.add([version(), version("letters")])
+    wait_for(lambda: not raising.waiting(), "both end")
+    raising.close()
+
+    assert 2 == len(ended)
+    assert "shop: could not be retired" in caplog.text
+
+
+def test_close_ends_everything() -> None:
+    """Closing ends what is warm and what is held, in the closing thread."""
+    threads: list[threading.Thread] = []
+    closing = Retirement(
+        lambda _: threads.append(threading.current_thread()),
+        keep_warm=LONG,
+        timeout=LONG,
+    )
+    closing.add([version(), pinned("letters")])
+
+    closing.close()
+
+    assert () == closing.waiting()
+    assert [threading.current_thread()] * 2 == threads
+
+
+def test_ended_versions_are_let_go(retiring: Retiring) -> None:
+    """Nothing of the retirement holds a version that has ended."""
+    one = version()
+    gone = weakref.ref(one)
+    retiring.retirement.add([one])
+    wait_for(retiring.nothing_waits, "it ends")
+    retiring.ended.clear()
+    del one
+
+    def is_gone() -> bool:
+        gc.collect()
+        return gone() is None
+
+    wait_for(is_gone, "the version is collected", 5)
+    assert gone() is None
