@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from site_folder import SiteFolder
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class FakeSpace:
-    """A namespace, as far as it tells what its code may be running."""
+    """A namespace, as far as it tells what its code may import."""
 
-    def __init__(self, reached: Iterable[FakeSpace] = ()) -> None:
-        self._reached = frozenset(reached)
+    def __init__(self, seen: Iterable[FakeSpace] = ()) -> None:
+        self._seen = frozenset(seen)
 
-    def reach(self) -> frozenset[FakeSpace]:
-        return self._reached
+    def sees(self, other: FakeSpace) -> bool:
+        return other in self._seen
 
 
 def version(

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Answer:
     """What came back for one request."""
 
-    def __init__(self, status: str, headers: list[tuple[str, str]], body: bytes):
+    def __init__(
+        self, status: str, headers: list[tuple[str, str]], body: bytes
+    ) -> None:
         """Hold the parts."""
         self.status = status
         self.headers = dict(headers)

@@ -7,14 +7,14 @@ what serves; take out what fails; switch; retire.  One thread at a time.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pointsman import planning
 from pointsman.errors import ArtifactError, ReleaseError
-from pointsman.model import Kind, Outcome
+from pointsman.model import Kind
 from pointsman.namespace import facade, registries
 from pointsman.namespace.space import View, move
+from pointsman.round import Refusal, Round, outcomes
 from pointsman.runtime import staging
 from pointsman.traffic import Version
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pointsman.claims import Claims
     from pointsman.errors import LoadError
     from pointsman.interfaces import Runtime
-    from pointsman.model import Mount, Package, Scan
+    from pointsman.model import Mount, Outcome, Package, Scan
     from pointsman.namespace.space import Namespace
     from pointsman.rehearsal.client import Rehearsal
     from pointsman.retirement import Retirement
@@ -33,34 +33,6 @@ if TYPE_CHECKING:
     from pointsman.traffic import Traffic
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a package stays as it was."""
-
-    reason: str
-    traceback: str = ""
-
-
-@dataclass(slots=True)
-class Round:
-    """One step's state: what is wanted, what was refused, what is staged."""
-
-    wanted: dict[str, Package | None]
-    refused: dict[str, Refusal] = field(default_factory=dict)
-    staged: dict[str, Loaded] = field(default_factory=dict)
-    late: set[str] = field(default_factory=set)  # importers found at the switch
-
-    @property
-    def changed(self) -> dict[str, Package | None]:
-        """Return what is wanted and not refused."""
-        return {n: p for n, p in self.wanted.items() if n not in self.refused}
-
-    @property
-    def dropped(self) -> list[str]:
-        """Return the packages that shall go."""
-        return [name for name, package in self.changed.items() if package is None]
 
 
 class Reconciler:
@@ -139,7 +111,7 @@ class Reconciler:
         except BaseException:
             self._discard(round_, keep={})
             raise
-        return tuple(_outcomes(before, scan, round_, self._traffic.versions))
+        return tuple(outcomes(before, scan, round_, self._traffic.versions))
 
     def _refusal(self, name: str, package: Package | None) -> Refusal | None:
         if name in self.stuck:
@@ -328,59 +300,3 @@ def _mounts(loaded: Iterable[Loaded]) -> list[Mount]:
 
 def _spaces(versions: Iterable[Version]) -> tuple[Namespace, ...]:
     return tuple(v.loaded.space for v in versions if v.loaded.space is not None)
-
-
-def _outcomes(
-    before: Mapping[str, Package],
-    scan: Scan,
-    round_: Round,
-    versions: Mapping[str, Version],
-) -> Iterable[Outcome]:
-    refused = {p.package: Refusal(p.reason) for p in scan.problems if p.package}
-    refused.update(round_.refused)
-    names = {*before, *versions, *refused}
-    for name in sorted(names):
-        version = versions.get(name)
-        if name in refused:
-            yield Outcome(
-                name,
-                "failed",
-                refused[name].reason,
-                refused[name].traceback,
-                services=_services(version),  # those of its old version
-            )
-        elif version is None:
-            yield Outcome(name, "removed")
-        else:
-            yield _served(name, version, before.get(name), round_)
-
-
-def _services(version: Version | None) -> tuple[str, ...]:
-    found = version.loaded.services if version else ()
-    return tuple(one.mount.service for one in found)
-
-
-def _served(
-    name: str, version: Version, before: Package | None, round_: Round
-) -> Outcome:
-    package = version.loaded.package
-    reason = ""
-    if package.artifact.kind is Kind.HOST:
-        status, reason = "host", "host module, changes with a release"
-    elif before is None:
-        status = "added"
-    elif name not in round_.staged:
-        status = "unchanged"
-    else:
-        status = "updated"
-        causes = sorted(version.loaded.imports & {*round_.staged, *round_.dropped})
-        if name not in round_.changed:
-            reason = f"imports {', '.join(causes) or 'what changed'}"
-    return Outcome(
-        name,
-        status,  # type: ignore[arg-type]
-        reason,
-        origin=package.artifact.origin,
-        digest=package.artifact.digest,
-        services=_services(version),
-    )

@@ -177,3 +177,8 @@ def uninstall() -> None:
     """Take the finder out again."""
     with _lock, contextlib.suppress(ValueError):
         sys.meta_path.remove(Finder)
+
+
+def is_facade(name: str) -> bool:
+    """Tell whether ``sys.modules`` has a module of some namespace under ``name``."""
+    return type(sys.modules.get(name)) is Facade

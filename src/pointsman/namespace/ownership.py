@@ -11,7 +11,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pointsman.namespace.space import is_facade
+from pointsman.namespace.facade import is_facade
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,9 +10,7 @@ It must never touch what serves: a namespace that fails is dropped as it is.
 
 from __future__ import annotations
 
-import sys
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
@@ -21,44 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from pointsman.namespace import facade, imports, isolation
 from pointsman.namespace.callers import MARK
+from pointsman.namespace.execution import execution
 from pointsman.namespace.loader import ArtifactLoader
 from pointsman.namespace.locks import ModuleLock
 from pointsman.namespace.registries import Belongings
+from pointsman.namespace.table import module_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pointsman.model import Package
 
 _edges = threading.Lock()  # guards every Namespace's ``imports`` and ``view``
-
-#: Thread to the packages whose code it is executing for the first time, the
-#: innermost last.  Each thread changes its own list only.
-executing: dict[int, list[str]] = {}
-_announce: list[Callable[[str], object]] = []
-
-
-def announce(listener: Callable[[str], object]) -> None:
-    """Call ``listener`` with the innermost package each time that this changes."""
-    _announce.append(listener)
-
-
-@contextmanager
-def execution(package: str) -> Iterator[None]:
-    """Say that this thread runs code of ``package`` from here on."""
-    stack = executing.setdefault(threading.get_ident(), [])
-    stack.append(package)
-    for listener in _announce:
-        listener(package)
-    try:
-        yield
-    finally:
-        stack.pop()
-        if not stack:
-            del executing[threading.get_ident()]
-        for listener in _announce:
-            listener(stack[-1] if stack else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +165,7 @@ class Namespace:
         top = absolute.partition(".")[0]
         owner = self.owner(top)
         if owner is None:
-            if is_facade(top):  # sys.modules would lead to another generation
+            if facade.is_facade(top):  # sys.modules would lead to another generation
                 raise self._gone(absolute)
             return imports.ordinary(name, globals_, None, fromlist or (), level)
         module = owner.load(absolute)
@@ -299,25 +272,6 @@ def move(
         return late
 
 
-def module_table(files: Mapping[str, bytes]) -> dict[str, str | None]:
-    """Return module name to path; None for a folder without ``__init__.py``.
-
-    A package wins over a module of the same name, as in CPython.
-    """
-    table: dict[str, str | None] = {}
-    for path in sorted(p for p in files if p.endswith(".py")):
-        parts = path[:-3].split("/")
-        if not all(part.isidentifier() for part in parts):
-            continue
-        for depth in range(1, len(parts)):
-            table.setdefault(".".join(parts[:depth]), None)
-        if parts[-1] == "__init__":
-            table[".".join(parts[:-1])] = path
-        elif not (table.get(".".join(parts)) or "").endswith("/__init__.py"):
-            table[".".join(parts)] = path
-    return table
-
-
 def _absolute(name: str, globals_: Mapping[str, Any], level: int) -> str:
     if not level:
         return name
@@ -356,8 +310,3 @@ def _not_found(
     if parent is not None and not hasattr(parent, "__path__"):
         message += f"; {parent_name!r} is not a package"
     return ModuleNotFoundError(message, name=name)
-
-
-def is_facade(name: str) -> bool:
-    """Tell whether ``sys.modules`` has a module of some namespace under ``name``."""
-    return type(sys.modules.get(name)) is facade.Facade

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pointsman.errors import Error, LoadError
 from pointsman.model import Artifact, Kind, Package
 from pointsman.namespace import facade
-from pointsman.namespace import space as spaces
+from pointsman.namespace.execution import announce
 from pointsman.namespace.space import Namespace, View
 from pointsman.reading import walk
 from pointsman.rehearsal import wire
@@ -121,7 +121,7 @@ def run(
     importlib.invalidate_caches()
     _limit(task["memory"])
     before = set(sys.modules)
-    spaces.announce(lambda package: wire.send(connection, {"running": package}))
+    announce(lambda package: wire.send(connection, {"running": package}))
     inprocess.install()
     opened = _World(world, codes)
     facade.activate("rehearsal", View(0, opened))
@@ -129,7 +129,7 @@ def run(
         wire.send(connection, {"running": name})
         message, blobs = _one(opened, name, around)
         wire.send(connection, {**message, "printed": _printed()}, blobs)
-    host = [n for n in sys.modules if n not in before and not spaces.is_facade(n)]
+    host = [n for n in sys.modules if n not in before and not facade.is_facade(n)]
     wire.send(connection, {"done": True, "host_modules": host})
 
 

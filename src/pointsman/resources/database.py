@@ -22,7 +22,7 @@ from ZODB.mvccadapter import MVCCAdapter
 from zope.interface import alsoProvides  # type: ignore[import-untyped]
 
 from pointsman.namespace import callers
-from pointsman.namespace.space import is_facade
+from pointsman.namespace.facade import is_facade
 from pointsman.resources.shared import Shared
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from pointsman import tracebacks
 from pointsman.errors import ArtifactError, Error, LoadError
 from pointsman.model import Kind
 from pointsman.namespace import callers, facade, imports, isolation, registries
+from pointsman.namespace.execution import execution
 from pointsman.namespace.leaks import Watch
-from pointsman.namespace.space import Namespace, execution
+from pointsman.namespace.space import Namespace
 from pointsman.runtime.services import mounted
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pointsman.errors import Error, LoadError, StuckError
-from pointsman.namespace.space import executing
+from pointsman.namespace.execution import executing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pointsman.errors import ArtifactError, ConfigError
 from pointsman.model import Artifact, Kind, Package, Problem, Scan
-from pointsman.namespace.space import module_table
+from pointsman.namespace.table import module_table
 from pointsman.reading import Reader
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pointsman.model import Artifact, Kind, Package
-from pointsman.namespace.space import Namespace, View, module_table, move
+from pointsman.namespace.space import Namespace, View, move
+from pointsman.namespace.table import module_table
 
 
 def space(name: str, **sources: str) -> Namespace:
