@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 
-def wait_for(
-    condition: Callable[[], Found], what: str, seconds: float = 20.0
-) -> Found:
+def wait_for(condition: Callable[[], Found], what: str, seconds: float = 20.0) -> Found:
     """Return the first true answer of ``condition``; fail the test after a while."""
     end = time.monotonic() + seconds
     while True:

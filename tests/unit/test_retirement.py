@@ -202,3 +202,23 @@ def test_ended_versions_are_let_go(retiring: Retiring) -> None:
 
     wait_for(is_gone, "the version is collected", 5)
     assert gone() is None
+
+
+class LateRetirement(Retirement):
+    """Its thread takes its first look when closing has been asked for already."""
+
+    def _run(self) -> None:
+        wait_for(lambda: self._closing, "closing is asked for")
+        super()._run()
+
+
+def test_close_right_after_add() -> None:
+    """A retirement can be closed before its thread has run for the first time."""
+    closing = LateRetirement(lambda _: None, keep_warm=LONG, timeout=LONG)
+    closing.add([version()])
+    closer = threading.Thread(target=closing.close, daemon=True)
+
+    closer.start()
+    wait_for(lambda: not closer.is_alive(), "close() returns", 5)
+
+    assert () == closing.waiting()

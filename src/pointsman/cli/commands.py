@@ -53,8 +53,8 @@ def check(
 ) -> int:
     """Do all that a start does, without serving.
 
-    Reads the settings, scans the sources, rehearses and loads everything, calls
-    start() and stop() of the services, and tells what failed, with the traceback.
+    Reads the settings, scans the sources, rehearses and loads everything, lets the
+    services check(), and tells what failed, with the traceback.  Starts nothing.
     VAR=VALUE is %(VAR)s in the ini, as for paster.
     """
     found = sections.hosts(ini, variables)

@@ -47,7 +47,7 @@ def check(section: Section) -> Checked:
         settings = replace(
             section.settings, rehearse=True, keep_warm=0.0, work_dir=Path(work)
         )
-        node = Node(settings, section.global_conf)
+        node = Node(settings, section.global_conf, starts=False)
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 report = node.reload()
