@@ -53,8 +53,8 @@ def test(arguments: Sequence[str]) -> int:
     if arguments:
         return run([BIN / "test", *arguments])
     this = f"Python 3.{sys.version_info[1]}"
-    # One after the other, though two would fit on two cores: the functional tests load
-    # both with clients, servers and reloads, and their deadlines are for that alone.
+    # One after the other: the functional tests fill two cores with servers, clients and
+    # reloads, under deadlines; the other Pythons are a tenth of the time beside them.
     return summarise(
         [
             check("ruff check", [BIN / "ruff", "check"]),
