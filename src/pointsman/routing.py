@@ -15,12 +15,14 @@ Target = TypeVar("Target")
 class RouteTable(Generic[Target]):
     """Mount paths and their targets.  Never changes; any thread.
 
-    A match costs one dictionary look-up for each segment of the path *that some
-    mount shares*, so it depends neither on the number of mounts nor on how much
-    path follows after the mount.
+    A match costs one dictionary look-up for each place on the path *where mounts
+    part or end*, so it depends neither on the number of mounts nor on how much path
+    follows after the mount.
 
     ``nodes`` has each mount path and each of its parents.  Its values are a pair:
-    the target or None, and whether longer mounts lie below.
+    the target or None, and where the next segment ends at the earliest at which
+    longer mounts part or end (0: there are none).  So a chain of segments that all
+    mounts below share is one step.
     """
 
     __slots__ = ("generation", "nodes", "root")
@@ -28,15 +30,21 @@ class RouteTable(Generic[Target]):
     def __init__(self, generation: int, mounts: Mapping[str, Target]) -> None:
         """Take targets by `mount_key`."""
         self.generation = generation
-        nodes: dict[str, tuple[Target | None, bool]] = {}
-        for path, target in mounts.items():
-            nodes[path] = (target, nodes.get(path, (None, False))[1])
-            parent = path
-            while parent:
-                parent = parent[: parent.rindex("/")]
-                nodes[parent] = (nodes.get(parent, (None, False))[0], True)
-        self.nodes = nodes
-        self.root = nodes.get("", (None, False))
+        parents = {"": ""}
+        for mount in mounts:
+            path = mount
+            while path not in parents:
+                parents[path] = parent = path[: path.rindex("/")]
+                path = parent
+        del parents[""]
+        only: dict[str, str | None] = {}  # a path's only child; None: it has more
+        for child, parent in parents.items():
+            only[parent] = None if parent in only else child
+        self.nodes: dict[str, tuple[Target | None, int]] = {
+            path: (mounts.get(path), _next(path, only, mounts))
+            for path in ("", *parents)
+        }
+        self.root = self.nodes[""]
 
     def match(self, path: str) -> tuple[Target, int] | None:
         """Return the target of the longest mount that ``path`` lies in.
@@ -46,22 +54,32 @@ class RouteTable(Generic[Target]):
         ``/a/`` and ``/a/b``, and has neither ``/ab`` nor ``//a``: empty segments
         are segments.
         """
-        target, deeper = self.root
+        target, start = self.root
         best = None if target is None else (target, 0)
-        end = 0
         nodes = self.nodes
-        while deeper:
-            end = path.find("/", end + 1)
+        while start:
+            end = path.find("/", start)
             prefix = path if end < 0 else path[:end]
             node = nodes.get(prefix)
             if node is None:
                 break
-            target, deeper = node
+            target, start = node
             if target is not None:
                 best = (target, len(prefix))
             if end < 0:
                 break
         return best
+
+
+def _next(
+    path: str, only: Mapping[str, str | None], mounts: Mapping[str, object]
+) -> int:
+    """Return the length of the next path at which mounts below part or end."""
+    while (child := only.get(path, "")) and child not in mounts:
+        path = child
+    if child is None:
+        return len(path) + 1
+    return len(child)
 
 
 @lru_cache(maxsize=1 << 16)
