@@ -17,12 +17,13 @@ from pointsman.claims import Claims
 from pointsman.errors import ConfigError
 from pointsman.model import Artifact, Kind, Mount, Package, Report
 from pointsman.namespace import facade
-from pointsman.namespace.ownership import host_file
+from pointsman.namespace.ownership import HostNames
 from pointsman.namespace.unpacked import Unpacked
 from pointsman.reconcile import Reconciler
 from pointsman.rehearsal.client import Rehearsal
 from pointsman.resources import Resources
 from pointsman.retirement import Retirement
+from pointsman.runtime import inprocess
 from pointsman.runtime.inprocess import InProcess, Loaded
 from pointsman.runtime.services import Surroundings
 from pointsman.sources.extra_paths import ExtraPaths
@@ -79,6 +80,8 @@ class Node:
         self._global_conf = dict(global_conf or {})
         around = Surroundings(settings.services, self.resources, self._global_conf)
         self._one_at_a_time = threading.Lock()  # held by whoever reloads
+        self._host_names = HostNames()
+        self._ahead = True  # nothing was imported for services yet
         self._unpacked = Unpacked(settings.work_dir)
         self._extra = ExtraPaths(settings.extra_paths)
         self._list = ServiceList(settings.service_sources, self._extra.all)
@@ -98,7 +101,7 @@ class Node:
             claims=Claims(settings.work_dir / "claims.json"),
             reserved=settings.control_path,
             starts=starts,
-            owner=self._owner,
+            owner=lambda top: self._host_names.file(top),  # noqa: PLW0108 - it changes
             on_host_modules=self._host_modules,
         )
 
@@ -113,10 +116,6 @@ class Node:
             deadline=self.settings.staging_timeout,
             memory=self.settings.rehearse_memory,
         )
-
-    def _owner(self, top: str) -> str | None:
-        ours = (*self._extra.all(), *folders_of(self.settings.service_sources))
-        return host_file(top, ours)
 
     def reserve(self, path: str, application: Any) -> None:
         """Keep a path for an application of the host, before the start."""
@@ -143,26 +142,21 @@ class Node:
             raise ConfigError(message) from error
         self._list.require()
         self.pid = os.getpid()
+        _put_aside()
         report = self.reload()
         _running.add(self)
         return report
 
     def _host_modules(self, modules: tuple[str, ...]) -> None:
-        """Import ahead what the rehearsal showed to be needed of the host.
-
-        Before the first namespace exists, what is imported is also taken out of
-        the garbage collector's sight: a full collection then stalls requests for
-        about a millisecond instead of tens, and no version of a service is among
-        what is never collected.
-        """
+        """Import ahead what the first rehearsal showed to be needed of the host."""
         if self._rehearsal is not None:
             self._rehearsal.warm(modules)
-        if self._reconciler.generation == 0:
+        if self._ahead:
+            self._ahead = False
             for name in modules:
                 with contextlib.suppress(Exception):  # it will be told on real import
                     importlib.import_module(name)
-            gc.collect()
-            gc.freeze()
+            _put_aside()
 
     def reload(self) -> Report:
         """Read the sources again and switch to what they want; blocks meanwhile.
@@ -173,6 +167,8 @@ class Node:
         with self._one_at_a_time:
             begun = time.perf_counter()
             problems = self._extra.look()
+            listed = folders_of(self.settings.service_sources)
+            self._host_names = HostNames((*self._extra.all(), *listed))
             scan = self._list.scan()
             before = self._reconciler.generation
             outcomes = self._reconciler.step(scan)
@@ -210,12 +206,25 @@ class Node:
             self.traffic.publish(self._reconciler.generation + 1, {})
             self.retirement.add(versions)
             self.retirement.close()
+            self._reconciler.close()
             facade.deactivate(self._reconciler)
             self.resources.close()
             if self._rehearsal is not None:
                 self._rehearsal.close()
             self._unpacked.close()
             self._extra.close()
+
+
+def _put_aside() -> None:
+    """Take what the host is made of out of the garbage collector's sight.
+
+    A full collection then stalls requests for about a millisecond instead of tens
+    (docs/decisions/0004).  Not once a service is loaded: of what is put aside, no
+    cycle is ever collected.
+    """
+    if not inprocess.is_anything_loaded():
+        gc.collect()
+        gc.freeze()
 
 
 def _told(problem: Problem) -> str:

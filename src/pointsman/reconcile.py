@@ -15,7 +15,7 @@ from pointsman.model import Kind
 from pointsman.namespace import facade, registries
 from pointsman.namespace.space import View, move
 from pointsman.round import Refusal, Round, outcomes
-from pointsman.runtime import staging
+from pointsman.runtime.staging import Stage
 from pointsman.traffic import Version
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Reconciler:
         self._traffic = traffic
         self._retirement = retirement
         self._rehearsal = rehearsal
-        self._deadline = deadline
+        self._stage_thread = Stage(deadline)
         self._claims = claims
         self._reserved = reserved
         self._starts = starts
@@ -199,7 +199,7 @@ class Reconciler:
             name: (lambda one=loaded: step(one))
             for name, loaded in round_.staged.items()
         }
-        done = staging.run(steps, self._deadline)
+        done = self._stage_thread.run(steps)
         if done.stuck and done.thread is not None:
             self._stuck[done.stuck] = done.thread
             round_.staged.pop(done.stuck, None)  # that thread still works on it
@@ -281,7 +281,11 @@ class Reconciler:
         if self._rehearsal is not None:
             self._rehearsal.activated(round_.staged.values(), round_.dropped)
 
-    # THE END OF A VERSION
+    # THE END
+
+    def close(self) -> None:
+        """End the thread that loads."""
+        self._stage_thread.close()
 
     def end(self, version: Version) -> None:
         """Stop and forget a version that no request uses; on any thread."""

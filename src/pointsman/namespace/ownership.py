@@ -17,22 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def host_file(top: str, ours: Iterable[Path] = ()) -> str | None:
-    """Return where the host has the top-level module ``top``, or None.
+class HostNames:
+    """What the environment has at this moment.  Made anew for each reload.
 
     ``ours`` are directories of service sources that may be on ``sys.path``; what
     lies there is not the host's.
     """
-    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
-        return _standard(top)
-    if top in sys.modules and not is_facade(top):
-        return getattr(sys.modules[top], "__file__", None) or "built into the host"
-    own = {path.resolve() for path in ours}
-    path = [entry for entry in sys.path if Path(entry).resolve() not in own]
-    spec = PathFinder.find_spec(top, path)
-    if spec is None:
-        return None
-    return spec.origin or next(iter(spec.submodule_search_locations or ()), "a folder")
+
+    def __init__(self, ours: Iterable[Path] = ()) -> None:
+        """Look at ``sys.path`` once."""
+        own = {path.resolve() for path in ours}
+        self._path = [entry for entry in sys.path if Path(entry).resolve() not in own]
+
+    def file(self, top: str) -> str | None:
+        """Return where the host has the top-level module ``top``, or None."""
+        if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+            return _standard(top)
+        if top in sys.modules and not is_facade(top):
+            return getattr(sys.modules[top], "__file__", None) or "built into the host"
+        spec = PathFinder.find_spec(top, self._path)
+        if spec is None:
+            return None
+        folders = spec.submodule_search_locations or ("a folder",)
+        return spec.origin or next(iter(folders))
 
 
 def _standard(top: str) -> str:

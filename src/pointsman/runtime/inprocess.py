@@ -74,6 +74,12 @@ _living: set[Namespace] = set()
 _living_lock = threading.Lock()  # guards _living
 
 
+def is_anything_loaded() -> bool:
+    """Tell whether this process has a namespace, of whichever node."""
+    with _living_lock:
+        return bool(_living)
+
+
 def _still_needed(space: Namespace) -> frozenset[str]:
     """Return the module names of all others that are alive; ``space`` is not."""
     with _living_lock:

@@ -14,6 +14,8 @@ from pointsman.namespace.execution import executing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    Work = Mapping[str, Callable[[], None]]
+
 _log = logging.getLogger(__name__)
 
 
@@ -26,40 +28,84 @@ class Steps:
     thread: threading.Thread | None = None
 
 
-def run(steps: Mapping[str, Callable[[], None]], deadline: float) -> Steps:
-    """Run one step per package, in order, each within ``deadline`` seconds.
+class Stage:
+    """Runs the code of packages in a thread of its own.  One caller at a time.
 
-    A step that fails does not stop the others.  One that does not come back does:
-    its thread cannot be ended, so it is left, and named with the package whose
-    code it is in; the steps after it are not run.
+    The thread is kept from one deployment to the next, so that what they allocate
+    does not spread over ever new arenas of the C library.
     """
-    if not steps:
-        return Steps()
-    ended: queue.SimpleQueue[tuple[str, LoadError | None]] = queue.SimpleQueue()
 
-    def work() -> None:
-        for name, step in steps.items():
-            ended.put((name, _failure(name, step)))
+    def __init__(self, deadline: float) -> None:
+        """Give each step ``deadline`` seconds; start nothing yet."""
+        self._deadline = deadline
+        self._worker: _Worker | None = None
 
-    thread = threading.Thread(target=work, name="pointsman-load", daemon=True)
-    thread.start()
-    found = Steps()
-    for name in steps:
-        try:
-            _, error = ended.get(timeout=deadline)
-        except queue.Empty:
-            stack = executing.get(thread.ident or 0) or [name]
-            found.stuck, found.thread = stack[-1], thread
-            reason = (
-                f"did not come back within {deadline:g} s in the serving process; it "
-                "blocks only itself, until this process is restarted"
-            )
-            found.errors[found.stuck] = StuckError(found.stuck, reason)
+    def run(self, steps: Work) -> Steps:
+        """Run one step per package, in order, each within the deadline.
+
+        A step that fails does not stop the others.  One that does not come back
+        does: its thread cannot be ended, so it is left, and named with the package
+        whose code it is in; the steps after it are not run.
+        """
+        found = Steps()
+        if not steps:
             return found
-        if error is not None:
-            found.errors[name] = error
-    thread.join()
-    return found
+        if self._worker is None or not self._worker.is_alive():  # as after a fork
+            self._worker = _Worker()
+            self._worker.start()
+        self._worker.tasks.put(steps)
+        for name in steps:
+            try:
+                error = self._worker.ended.get(timeout=self._deadline)
+            except queue.Empty:
+                self._give_up(name, self._worker, found)
+                break
+            if error is not None:
+                found.errors[name] = error
+        return found
+
+    def _give_up(self, name: str, worker: _Worker, found: Steps) -> None:
+        self._worker = None
+        worker.tasks.put(None)  # it ends if it ever comes back
+        worker.left = True
+        stack = executing.get(worker.ident or 0) or [name]
+        found.stuck, found.thread = stack[-1], worker
+        reason = (
+            f"did not come back within {self._deadline:g} s in the serving process; it "
+            "blocks only itself, until this process is restarted"
+        )
+        found.errors[found.stuck] = StuckError(found.stuck, reason)
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._worker is not None and self._worker.is_alive():
+            self._worker.tasks.put(None)
+            self._worker.join()
+        self._worker = None
+
+
+class _Worker(threading.Thread):
+    """Takes steps, and answers each with its error or None.
+
+    ``left`` is set by who has given it up; it runs no further step then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="pointsman-load", daemon=True)
+        self.tasks: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self.ended: queue.SimpleQueue[LoadError | None] = queue.SimpleQueue()
+        self.left = False
+
+    def run(self) -> None:
+        while self._take():
+            pass
+
+    def _take(self) -> bool:  # what it has in its hands must not outlive the task
+        steps = self.tasks.get()
+        for name, step in (steps or {}).items():
+            if not self.left:
+                self.ended.put(_failure(name, step))
+        return steps is not None
 
 
 def _failure(name: str, step: Callable[[], None]) -> LoadError | None:
