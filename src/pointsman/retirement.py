@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import dataclass
 from time import monotonic
@@ -72,6 +73,7 @@ class Retirement:
         self._wake = threading.Condition()  # guards _waiting, _thread and _closing
         self._waiting: list[Retired] = []
         self._thread: threading.Thread | None = None
+        self._pid = 0  # of the process that the thread is in
         self._closing = False
 
     def add(self, replaced: Iterable[Version]) -> None:
@@ -88,7 +90,8 @@ class Retirement:
             for version in group:
                 version.replaced_at = now
                 self._waiting.append(Retired(version, now, now + self._keep_warm))
-            if group and (self._thread is None or not self._thread.is_alive()):
+            if group and (self._thread is None or self._pid != os.getpid()):
+                self._pid = os.getpid()  # after a fork, the thread is the parent's
                 self._thread = threading.Thread(
                     target=self._run, name="pointsman-retire", daemon=True
                 )
@@ -105,7 +108,7 @@ class Retirement:
         with self._wake:
             self._closing = True
             self._wake.notify_all()
-            thread = self._thread
+            thread = self._thread if self._pid == os.getpid() else None
         if thread is not None:
             thread.join()
         for one in self.waiting():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Stage:
         """Give each step ``deadline`` seconds; start nothing yet."""
         self._deadline = deadline
         self._worker: _Worker | None = None
+        self._pid = 0  # of the process that the worker is in
 
     def run(self, steps: Work) -> Steps:
         """Run one step per package, in order, each within the deadline.
@@ -50,8 +52,10 @@ class Stage:
         found = Steps()
         if not steps:
             return found
-        if self._worker is None or not self._worker.is_alive():  # as after a fork
-            self._worker = _Worker()
+        if self._worker is None or self._pid != os.getpid():
+            # After a fork that Python knows nothing of (uWSGI's), a thread that
+            # stayed behind in the parent still says that it is alive.
+            self._worker, self._pid = _Worker(), os.getpid()
             self._worker.start()
         self._worker.tasks.put(steps)
         for name in steps:
@@ -78,7 +82,7 @@ class Stage:
 
     def close(self) -> None:
         """End the thread."""
-        if self._worker is not None and self._worker.is_alive():
+        if self._worker is not None and self._pid == os.getpid():
             self._worker.tasks.put(None)
             self._worker.join()
         self._worker = None
