@@ -32,6 +32,7 @@ from pointsman.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pointsman.model import Outcome, Problem
     from pointsman.namespace.leaks import Leak
@@ -80,7 +81,7 @@ class Node:
         self._global_conf = dict(global_conf or {})
         around = Surroundings(settings.services, self.resources, self._global_conf)
         self._one_at_a_time = threading.Lock()  # held by whoever reloads
-        self._host_names = HostNames()
+        self._host_names = HostNames(self._own_folders)
         self._ahead = True  # nothing was imported for services yet
         self._unpacked = Unpacked(settings.work_dir)
         self._extra = ExtraPaths(settings.extra_paths)
@@ -116,6 +117,9 @@ class Node:
             deadline=self.settings.staging_timeout,
             memory=self.settings.rehearse_memory,
         )
+
+    def _own_folders(self) -> tuple[Path, ...]:
+        return (*self._extra.all(), *folders_of(self.settings.service_sources))
 
     def reserve(self, path: str, application: Any) -> None:
         """Keep a path for an application of the host, before the start."""
@@ -167,8 +171,7 @@ class Node:
         with self._one_at_a_time:
             begun = time.perf_counter()
             problems = self._extra.look()
-            listed = folders_of(self.settings.service_sources)
-            self._host_names = HostNames((*self._extra.all(), *listed))
+            self._host_names = HostNames(self._own_folders)
             scan = self._list.scan()
             before = self._reconciler.generation
             outcomes = self._reconciler.step(scan)

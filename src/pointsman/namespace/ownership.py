@@ -7,6 +7,7 @@ everybody that it calls.  So a name belongs to one owner.
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,20 +15,24 @@ from typing import TYPE_CHECKING
 from pointsman.namespace.facade import is_facade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 class HostNames:
-    """What the environment has at this moment.  Made anew for each reload.
+    """What the environment has.  Made anew for each reload; one thread.
 
     ``ours`` are directories of service sources that may be on ``sys.path``; what
     lies there is not the host's.
     """
 
-    def __init__(self, ours: Iterable[Path] = ()) -> None:
-        """Look at ``sys.path`` once."""
-        own = {path.resolve() for path in ours}
-        self._path = [entry for entry in sys.path if Path(entry).resolve() not in own]
+    def __init__(self, ours: Callable[[], Iterable[Path]]) -> None:
+        """Look at nothing before the first question: most reloads ask none."""
+        self._ours = ours
+
+    @cached_property
+    def _path(self) -> list[str]:
+        own = {path.resolve() for path in self._ours()}
+        return [entry for entry in sys.path if Path(entry).resolve() not in own]
 
     def file(self, top: str) -> str | None:
         """Return where the host has the top-level module ``top``, or None."""
