@@ -9,12 +9,14 @@ A bad entry is a problem with file and line; the others go on.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointsman.errors import ArtifactError, ConfigError
@@ -24,7 +26,6 @@ from pointsman.reading import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
@@ -93,8 +94,21 @@ def folders_of(path: Path | None) -> tuple[Path, ...]:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return ()
-    found = (path.parent / entry.text for entry in entries(text))
+    found = (_place(path, entry.text) for entry in entries(text))
     return tuple(folder for folder in found if _is_folder(folder))
+
+
+def _place(path: Path, text: str) -> Path:
+    """Return where an entry leads; without ``..``, if that is the same place.
+
+    It is another one where a link is followed by ``..``.
+    """
+    given = path.parent / text
+    if "\0" in text:
+        return given  # and let whoever looks there tell
+    tidy = Path(os.path.normpath(given))
+    same = os.path.realpath(given) == os.path.realpath(tidy)
+    return tidy if same else given
 
 
 class _Look:
@@ -118,7 +132,7 @@ class _Look:
     def at(self, text: str) -> Scan:
         found = list(entries(text))
         self._folders = [
-            p for e in found if _is_folder(p := self._path.parent / e.text)
+            p for e in found if _is_folder(p := _place(self._path, e.text))
         ]
         self._known_folders.update(self._folders)
         for entry in found:
@@ -126,7 +140,7 @@ class _Look:
         return Scan(tuple(self._packages.values()), tuple(self._problems))
 
     def _entry(self, entry: Entry) -> None:
-        path = self._path.parent / entry.text
+        path = _place(self._path, entry.text)
         if _is_folder(path):
             self._directory(entry, path)
         elif _is_file(path):
@@ -210,7 +224,7 @@ class _Look:
                 f"{self._path.parent}, in {where or 'no listed directory'}, and in the "
                 "environment"
             )
-            self._problem(entry, reason, top, folder=str(self._path.parent / name))
+            self._problem(entry, reason, top, folder=str(_place(self._path, name)))
             return
         known = self._packages.get(top)
         origin = spec.origin or next(iter(spec.submodule_search_locations or ()), top)

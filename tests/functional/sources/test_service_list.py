@@ -485,3 +485,24 @@ def test_entry_that_is_taken_out(site: SiteFolder) -> None:
 
     assert {"a": "removed", "b": "unchanged"} == statuses(report)
     assert ("hello", "404 Not Found") == (before, get(host, "/a/hello").status)
+
+
+def test_places_are_told_without_detours(site: SiteFolder) -> None:
+    """What `..` leads to is told as its own path, unless a link makes it another."""
+    site.write("plain.py", "VERSION = 1\n")
+    (site.folder / "etc").mkdir()
+    there = site.folder / "far" / "etc"
+    there.mkdir(parents=True)
+    (site.folder / "far" / "linked").mkdir()
+    (site.folder / "far" / "linked" / "behind.py").write_text("VERSION = 1\n")
+    (site.folder / "etc" / "link").symlink_to(there)
+    site.list = site.folder / "etc" / "list.txt"
+    site.list.write_text("../services\nlink/../linked\n")
+    report = site.host().node.last
+
+    assert report is not None
+    origins = {o.package: o.origin for o in report.outcomes}
+    assert {
+        "plain": str(site.services / "plain.py"),
+        "behind": str(site.folder / "etc" / "link" / ".." / "linked" / "behind.py"),
+    } == origins
