@@ -33,6 +33,7 @@ EXAMPLES = ROOT / "examples"
 PYTHONS = (11, 12, 13)  # the minor versions of Python 3 that the tests run on
 # A Debian package that some test needs -> a file that shows that it is there.
 SYSTEM_PACKAGES = {
+    "curl": "/usr/bin/curl",
     "uwsgi-core": "/usr/bin/uwsgi-core",
     "uwsgi-plugin-python3": "/usr/lib/uwsgi/plugins/python3_plugin.so",
 }

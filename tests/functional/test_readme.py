@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from system_packages import require
 from waiting import wait_for
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Clone:
 
 def test_every_command_does_what_the_readme_says(tmp_path: Path) -> None:
     """All blocks run in order; nothing is lost, and a broken module breaks nothing."""
+    require("curl", "curl")
     clone = Clone(tmp_path)
     (first, *rest) = blocks()
     assert "serves 8080" == first.mark
@@ -160,6 +162,7 @@ def test_the_other_servers_of_the_readme_serve(tmp_path: Path) -> None:
 
 def test_every_curl_line_of_the_examples_answers(tmp_path: Path) -> None:
     """The lines that bootstrap.py prints when it serves work as they are pasted."""
+    require("curl", "curl")
     clone = Clone(tmp_path)
     folders = [path for path in (ROOT / "examples").iterdir() if path.is_dir()]
     lines = [

@@ -66,6 +66,8 @@ class ArtifactLoader(SourceFileLoader):
         except SyntaxError as error:
             error.filename = error.filename or self.path  # unknown for a null byte
             raise
+        except ValueError as error:  # which Python before 3.11.4 raises for that
+            raise SyntaxError(str(error), (self.path, None, None, None)) from None
         if self.space.keeps_codes:
             self.space.codes[fullname] = marshal.dumps(compiled)
         return compiled  # type: ignore[no-any-return]
