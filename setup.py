@@ -20,7 +20,6 @@ def version() -> str:
 
 BUILDOUT = ["zc.buildout", "zc.recipe.egg"]
 ZODB = ["ZODB", "zodburi"]
-SQLALCHEMY = ["SQLAlchemy"]
 # What the services below examples/ import.
 EXAMPLES = ["Flask"]
 TEST = [
@@ -33,6 +32,7 @@ TEST = [
     "pydantic",
     "pytest",
     "ruff",
+    "schemathesis",
     "setuptools",
     "types-setuptools",
     "types-waitress",
@@ -62,9 +62,10 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"pointsman": ["py.typed"]},
+    package_data={"pointsman": ["py.typed"], "pointsman.ledger": ["migrations/*.py", "migrations/versions/*.py"]},
     zip_safe=False,
     install_requires=[
+        "alembic",
         "click",
         "httpx",
         # WebOb 1.8 imports cgi, which Python 3.13 no longer has.
@@ -72,15 +73,16 @@ setup(
         "PasteDeploy",
         "prometheus-client",
         "rich",
+        "SQLAlchemy>=2",
         # Our runner drains through names that waitress does not promise to keep.
         "waitress==3.0.*",
+        "watchfiles",
         "WebOb",
     ],
     extras_require={
         "buildout": BUILDOUT,
         "examples": EXAMPLES,
-        "sqlalchemy": SQLALCHEMY,
-        "test": [*TEST, *BUILDOUT, *EXAMPLES, *SQLALCHEMY, *ZODB, "gunicorn"],
+        "test": [*TEST, *BUILDOUT, *EXAMPLES, *ZODB, "gunicorn"],
         "zodb": ZODB,
     },
     entry_points={

@@ -5,10 +5,12 @@
     Error
     ├── ConfigError      the operator: an ini, a service list, a file's mode
     ├── ArtifactError    the artifact: what was read cannot be a package
+    │   ├── KindError    ... it is none: no module, no archive, no wheel
     │   └── ClashError   two owners for one name, or two services for one path
     ├── LoadError        the service's own code failed while it was loaded
     │   └── StuckError   ... and has not come back from it
     ├── ServiceError     the service's own code answered nonsense
+    ├── LedgerError      the database: not there, locked, full, damaged, too new
     ├── ReleaseError     this machine: sockets, processes, trees, disks
     └── Refused          the caller of the control surface
 
@@ -42,6 +44,10 @@ class ArtifactError(Error):
         self.package = package
         self.origin = origin
         self.reason = reason
+
+
+class KindError(ArtifactError):
+    """The bytes are no artifact at all: no module, no archive and no wheel."""
 
 
 class ClashError(ArtifactError):
@@ -78,8 +84,18 @@ class ReleaseError(Error):
     """This machine does not allow it: a port, a process, a file, a disk."""
 
 
+class LedgerError(Error):
+    """The ledger cannot be used; what serves goes on serving."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        """Name the database, without its password, and what to do."""
+        super().__init__(f"the ledger {url}: {reason}")
+        self.url = url
+        self.reason = reason
+
+
 class Refused(Error):
-    """The control surface does not do what it was asked."""
+    """Whoever asked for a change does not get it: a clash, a lock, a wrong token."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         """Carry the HTTP ``status`` and the problem document's texts (RFC 9457)."""

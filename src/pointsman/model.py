@@ -24,6 +24,8 @@ class Kind(enum.StrEnum):
 
     MODULE = "module"  # one .py file
     TREE = "tree"  # a folder: a package of modules with what lies beside them
+    ARCHIVE = "archive"  # a .sar or .zip with a service.ini
+    WHEEL = "wheel"  # a .whl, its services from entry points
     HOST = "host"  # a module of the environment: used as it is, no bytes of ours
 
 
@@ -33,13 +35,15 @@ class Artifact:
 
     ``files`` maps a path below the import root, with ``/``, to its bytes.
     ``origin`` is where they were read; it is told in messages and is no part of
-    the identity.
+    the identity.  ``given_digest`` is that of the file an archive or a wheel came
+    in; without it, the files make the digest.
     """
 
     package: str
     kind: Kind
     files: Mapping[str, bytes] = field(repr=False)
     origin: str = field(compare=False, default="memory")
+    given_digest: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a name or a path that could leave its place."""
@@ -62,8 +66,15 @@ class Artifact:
         """SHA-256, 64 hex digits: of the one file, or of all paths and files."""
         if self.kind is Kind.HOST:
             return ""
+        if self.given_digest:
+            return self.given_digest
         if self.kind is Kind.MODULE:
             return hashlib.sha256(next(iter(self.files.values()))).hexdigest()
+        return self.files_digest
+
+    @cached_property
+    def files_digest(self) -> str:
+        """SHA-256 of all paths and files, whatever they came in."""
         total = hashlib.sha256()
         for path in sorted(self.files):
             one = hashlib.sha256(self.files[path]).hexdigest()
@@ -72,17 +83,35 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """One service as a manifest declares it: the ``[service:NAME]`` of an archive.
+
+    ``use`` is ``module:callable``; with ``factory`` the callable makes the
+    application (PasteDeploy).  Without ``path`` the service's own default counts.
+    ``settings`` are those of the manifest; the ini's win over them.
+    """
+
+    name: str
+    use: str
+    path: str = ""
+    factory: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """One package as a source wants it served.
 
     ``offers`` names the modules whose services are mounted; a package that only
-    others import offers none.  ``source`` says which line or folder asked for it.
+    others import offers none.  ``declared`` are services that a manifest names
+    instead.  ``source`` says which line or folder asked for it.
     """
 
     name: str
     artifact: Artifact
     offers: tuple[str, ...] = ()
     source: str = ""
+    declared: tuple[Declared, ...] = ()
 
     def same_as(self, other: Package) -> bool:
         """Tell whether serving ``other`` instead would change nothing."""

@@ -5,6 +5,8 @@ Reads neither the environment nor the disk.
 
 from __future__ import annotations
 
+import enum
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MIB = 1024 * 1024
+_SHORTEST = 0.01  # seconds between two looks at a directory
+_IDENTITY = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
+
+
+class Trigger(enum.StrEnum):
+    """When a directory is looked at; always at the start, and on reload."""
+
+    NOTIFIED = "notified"  # when the kernel tells of a change
+    POLLED = "polled"  # every so often
+    ON_DEMAND = "on-demand"  # on reload only
+    DISABLED = "disabled"  # at the start only
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,36 @@ class Settings:
     keep_warm: float = 600.0
     #: How long requests may hold on to a replaced version before it is lingering.
     retire_timeout: float = 60.0
+    #: The database of generations; a SQLAlchemy URL.  "" is a file in work_dir.
+    ledger_url: str = ""
+    #: How long all nodes may take to load a generation before it fails.
+    deploy_timeout: float = 120.0
+    #: How long a node counts as alive without a sign of it.
+    cluster_lease: float = 15.0
+    #: After how long without a sign a node is left out of later ballots.
+    cluster_absent_after: float = 60.0
+    #: Directories in which modules, archives and wheels are dropped to be deployed.
+    pickup_dirs: tuple[Path, ...] = ()
+    #: Take a picked-up file away when it is deployed.
+    pickup_delete: bool = True
+    #: When the pick-up directories are looked at.
+    pickup_trigger: Trigger = Trigger.NOTIFIED
+    #: How often, where they are polled; in seconds.
+    pickup_rate: float = 5.0
+    #: How many generations can be gone back to.
+    backup_history: int = 100
+    #: Directories that say what is deployed: add, replace and remove files.
+    archive_dirs: tuple[Path, ...] = ()
+    #: What they are called in the ledger, in that order; "" is host and path.
+    archive_ids: tuple[str, ...] = ()
+    #: When the archive directories are looked at.
+    archives_trigger: Trigger = Trigger.NOTIFIED
+    #: How often, where they are polled; in seconds.
+    archives_rate: float = 5.0
+    #: The largest artifact that is taken, in bytes.
+    upload_limit: int = 256 * _MIB
+    #: Say in each answer which generation and which artifact made it.
+    headers: bool = True
     #: Count requests per service and show them under ``metrics``.
     metrics: bool = True
     #: ``service.<name>.<key>``: settings by service.
@@ -84,6 +127,13 @@ def parse(
             raise ConfigError(message)
     values.setdefault("work_dir", (Path(here) / "var").absolute())
     values.setdefault("control_token_file", values["work_dir"] / "control.token")
+    ids, locations = values.get("archive_ids", ()), values.get("archive_dirs", ())
+    if ids and len(ids) != len(locations):
+        message = (
+            f"{place} archives.id: {len(ids)} names for {len(locations)} directories; "
+            "give each of archives.location one, in the same order"
+        )
+        raise ConfigError(message)
     values["services"] = MappingProxyType(
         {name: MappingProxyType(found) for name, found in values["services"].items()}
     )
@@ -182,6 +232,56 @@ def _mebibytes(text: str, _here: Path) -> int:
     return int(text) * _MIB
 
 
+_PERIOD = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?\Z")
+
+
+def _period(text: str, _here: Path) -> float:
+    """Accept ``500ms``, ``5s``, ``1m30s``; a bare number is milliseconds."""
+    match = _PERIOD.match(f"{text}ms" if text.isdigit() else text.lower())
+    if match is None or not any(match.groups()):
+        message = "a period is needed, like 500ms, 5s or 1m30s"
+        raise ValueError(message)
+    hours, minutes, seconds, millis = (int(part or 0) for part in match.groups())
+    period = hours * 3600 + minutes * 60 + seconds + millis / 1000
+    if period < _SHORTEST:
+        message = "a period of at least 10ms is needed"
+        raise ValueError(message)
+    return period
+
+
+def _trigger(text: str, _here: Path) -> Trigger:
+    try:
+        return Trigger(text.lower())
+    except ValueError:
+        message = f"accepted are {', '.join(Trigger)}"
+        raise ValueError(message) from None
+
+
+def _identities(text: str, _here: Path) -> tuple[str, ...]:
+    names = tuple(text.split())
+    if len(set(names)) != len(names) or not all(_IDENTITY.match(n) for n in names):
+        message = "different names are needed, of letters, digits, '_', '.' and '-'"
+        raise ValueError(message)
+    return names
+
+
+def _count(text: str, _here: Path) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 2:  # noqa: PLR2004
+        message = "a whole number is needed, 2 or more"
+        raise ValueError(message)
+    return int(text)
+
+
+def _database(text: str, _here: Path) -> str:
+    if text and not re.match(r"(sqlite|postgresql(\+psycopg)?)://", text):
+        message = (
+            "a URL is needed like sqlite:////srv/site/var/ledger.sqlite or "
+            "postgresql://user@host/database"
+        )
+        raise ValueError(message)
+    return text
+
+
 def _mount(text: str, _here: Path) -> str:
     if not mount_key(text):
         message = "the control surface needs a path of its own, like /_pointsman"
@@ -201,6 +301,21 @@ _KEYS: Mapping[str, tuple[str, Callable[[str, Path], Any]]] = {
     "keep_warm": ("keep_warm", _seconds),
     "retire_timeout": ("retire_timeout", _some_seconds),
     "metrics": ("metrics", _boolean),
+    "headers": ("headers", _boolean),
+    "ledger.url": ("ledger_url", _database),
+    "deploy.timeout": ("deploy_timeout", _some_seconds),
+    "cluster.lease": ("cluster_lease", _some_seconds),
+    "cluster.absent_after": ("cluster_absent_after", _some_seconds),
+    "hot_deploy.pickup_dir": ("pickup_dirs", _paths),
+    "hot_deploy.delete_after_pick_up": ("pickup_delete", _boolean),
+    "hot_deploy.update_trigger": ("pickup_trigger", _trigger),
+    "hot_deploy.polling_rate": ("pickup_rate", _period),
+    "hot_deploy.backup_history": ("backup_history", _count),
+    "archives.location": ("archive_dirs", _paths),
+    "archives.id": ("archive_ids", _identities),
+    "archives.update_trigger": ("archives_trigger", _trigger),
+    "archives.polling_rate": ("archives_rate", _period),
+    "control.max_upload_mb": ("upload_limit", _mebibytes),
 }
 
 #: The keys of an ini section, for the reference and its test.
