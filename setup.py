@@ -70,6 +70,7 @@ setup(
         "httpx",
         # WebOb 1.8 imports cgi, which Python 3.13 no longer has.
         'legacy-cgi; python_version >= "3.13"',
+        "packaging",
         "PasteDeploy",
         "prometheus-client",
         "rich",

@@ -12,6 +12,9 @@ from pointsman.wsgi import Host
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: What all of them say that they were made of.
+DIGEST = "0123456789abcdef" * 4
+
 
 class FakeSpace:
     """A namespace, as far as it tells what its code may import."""
@@ -35,7 +38,7 @@ def version(
         for name, application in applications.items()
     ]
     loaded: Any = SimpleNamespace(
-        package=SimpleNamespace(name=package),
+        package=SimpleNamespace(name=package, artifact=SimpleNamespace(digest=DIGEST)),
         services=services,
         space=space,
         imports=frozenset(),
@@ -44,8 +47,10 @@ def version(
     return Version(loaded)
 
 
-def host(traffic: Traffic, kind: type[Host] = Host) -> Host:
+def host(traffic: Traffic, kind: type[Host] = Host, *, headers: bool = False) -> Host:
     """Make a host of a traffic alone, without control surface."""
-    settings = SimpleNamespace(control_path="/_pointsman", metrics=True)
+    settings = SimpleNamespace(
+        control_path="/_pointsman", metrics=True, headers=headers
+    )
     node: Any = SimpleNamespace(traffic=traffic, settings=settings)
     return kind(node)

@@ -33,7 +33,9 @@ EXAMPLES = ROOT / "examples"
 PYTHONS = (11, 12, 13)  # the minor versions of Python 3 that the tests run on
 # A Debian package that some test needs -> a file that shows that it is there.
 SYSTEM_PACKAGES = {
+    "apache2-bin": "/usr/sbin/apache2",
     "curl": "/usr/bin/curl",
+    "libapache2-mod-wsgi-py3": "/usr/lib/apache2/modules/mod_wsgi.so",
     "uwsgi-core": "/usr/bin/uwsgi-core",
     "uwsgi-plugin-python3": "/usr/lib/uwsgi/plugins/python3_plugin.so",
 }

@@ -214,7 +214,8 @@ class Observation:
     ``now`` is the ledger's clock.  ``staging`` is the generation that is staging,
     with its votes; ``queued`` tells whether another waits.  ``me`` is None when the
     ledger does not know the node (any more).  ``reloads`` counts the requests to
-    read the sources again; ``questions`` are those for this node.
+    read the sources again, ``confirming`` is the last that confirmed removals;
+    ``questions`` are those for this node that have no answer.
     """
 
     now: float
@@ -223,6 +224,7 @@ class Observation:
     queued: bool = False
     me: NodeRecord | None = None
     reloads: int = 0
+    confirming: int = 0
     questions: tuple[Question, ...] = ()
 
 

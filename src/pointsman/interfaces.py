@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Contents,
         DeployLock,
         Event,
+        Failed,
         Generation,
         NodeRecord,
         NodeState,
@@ -95,6 +96,39 @@ class Runtime(Protocol[Loaded]):
         ...
 
 
+class Follower(Protocol):
+    """One process's end of the generations, as the reconciler drives it.
+
+    From one thread at a time.
+    """
+
+    @property
+    def number(self) -> int:
+        """Return the generation that serves; 0 if none does."""
+        ...
+
+    @property
+    def staged(self) -> int | None:
+        """Return the generation that waits for `switch` or `discard`."""
+        ...
+
+    def stage(self, contents: Contents) -> tuple[Failed, ...]:
+        """Load a generation beside what serves; return who fails, and nothing then."""
+        ...
+
+    def switch(self) -> None:
+        """Serve what was staged; cannot fail."""
+        ...
+
+    def discard(self) -> None:
+        """Let go of what was staged, if anything is."""
+        ...
+
+    def join(self, contents: Contents) -> tuple[Failed, ...]:
+        """Go to a generation that is decided; return who fails, and nothing then."""
+        ...
+
+
 class Ledger(Protocol):
     """The database of generations.  Any thread; each method is one transaction.
 
@@ -166,7 +200,9 @@ class Ledger(Protocol):
         """
         ...
 
-    def advance(self, gone: Collection[str] = (), *, overdue: bool = False) -> bool:
+    def advance(
+        self, gone: Collection[str] = (), *, overdue: int | None = None
+    ) -> bool:
         """Do all that can be decided now; True when anything changed.
 
         ``gone`` are nodes that are known dead (their process is gone, seen on
@@ -174,8 +210,8 @@ class Ledger(Protocol):
         lease has ended without such proof fails the staging generation and is
         named.  A staging generation becomes active when all nodes of its ballot,
         and at least one, have voted *loaded*; failed with one *failed* vote, or
-        after its deadline; ``overdue`` says that the caller's own clock has seen
-        the deadline pass.  A ballot that all nodes have left is empty: the
+        after its deadline; ``overdue`` is a generation whose deadline has passed by
+        the caller's own clock.  A ballot that all nodes have left is empty: the
         generation waits for one until its deadline, and fails then.
 
         Then the next queued one begins to stage: rebased on the active one, or
@@ -279,7 +315,7 @@ class Ledger(Protocol):
 
     # WHAT NODES ARE ASKED
 
-    def request_reload(self, actor: Actor) -> int:
+    def request_reload(self, actor: Actor, *, confirm_removals: bool = False) -> int:
         """Ask all nodes to read their sources again; return the request's number."""
         ...
 

@@ -176,7 +176,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The answer to one reload: what really happened, in this process."""
+    """The answer to one reload: what really happened, in this process.
+
+    ``generation`` is the ledger's that serves, ``switches`` how often this process
+    has switched.  ``shadowed`` are static packages whose name the generation has.
+    ``request`` numbers the reload where all nodes were asked for it.
+    ``directories`` is what was found in watched directories.
+    """
 
     pid: int
     generation: int
@@ -184,6 +190,10 @@ class Report:
     outcomes: tuple[Outcome, ...]
     problems: tuple[Problem, ...] = ()
     stuck: tuple[str, ...] = ()
+    switches: int = 0
+    shadowed: tuple[str, ...] = ()
+    request: int = 0
+    directories: tuple[object, ...] = ()
 
     @property
     def failed(self) -> bool:

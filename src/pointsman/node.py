@@ -1,46 +1,44 @@
-"""One serving process: everything built from the settings, in one place.  Engine."""
+"""One serving process: a node of the ledger, and all that it is made of.  Engine."""
 
 from __future__ import annotations
 
 import atexit
-import contextlib
-import gc
-import importlib
 import logging
 import os
 import threading
 import time
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pointsman.claims import Claims
-from pointsman.errors import ConfigError
+from pointsman import forks, identity, planning, reporting
+from pointsman.agent import Agent
+from pointsman.artifacts import Artifacts
+from pointsman.deployments import Deployments
+from pointsman.directories import Directories
+from pointsman.errors import LedgerError
+from pointsman.ledger import open_ledger
+from pointsman.local import NOTHING, Local
+from pointsman.machinery import Machinery
 from pointsman.model import Artifact, Kind, Mount, Package, Report
-from pointsman.namespace import facade
-from pointsman.namespace.ownership import HostNames
-from pointsman.namespace.unpacked import Unpacked
 from pointsman.reconcile import Reconciler
-from pointsman.rehearsal.client import Rehearsal
-from pointsman.resources import Resources
-from pointsman.retirement import Retirement
-from pointsman.runtime import inprocess
-from pointsman.runtime.inprocess import InProcess, Loaded
-from pointsman.runtime.services import Surroundings
-from pointsman.sources.extra_paths import ExtraPaths
-from pointsman.sources.service_list import ServiceList, folders_of
-from pointsman.traffic import Traffic
+from pointsman.runtime.inprocess import Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from pointsman.model import Outcome, Problem
+    from pointsman.cluster import Actor
+    from pointsman.interfaces import Ledger
+    from pointsman.model import Outcome, Scan
     from pointsman.namespace.leaks import Leak
     from pointsman.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 _running: weakref.WeakSet[Node] = weakref.WeakSet()
+
+#: How often a starting node looks whether another generation became active.
+_MOST_STEPS = 20
 
 
 def running() -> tuple[Node, ...]:
@@ -60,7 +58,7 @@ def close_all() -> None:
 
 
 class Node:
-    """Serves what its sources want.  `reload` may be called from any thread."""
+    """Serves what its sources and the ledger want.  Any thread may call."""
 
     def __init__(
         self,
@@ -68,58 +66,34 @@ class Node:
         global_conf: Mapping[str, str] | None = None,
         *,
         starts: bool = True,
+        serves: bool = True,
     ) -> None:
         """Build everything; read and start nothing.
 
         Without ``starts`` the services are made and checked, and never started.
+        Without ``serves`` it votes like any node, and says that it answers nobody.
         """
         self.settings = settings
-        self.traffic = Traffic()
+        self._machinery = Machinery(settings, global_conf or {}, starts=starts)
+        self.traffic = self._machinery.traffic
+        self.retirement = self._machinery.retirement
+        self.resources = self._machinery.resources
         self.last: Report | None = None
-        self.pid = 0  # of the process that started it
-        self.resources = Resources(settings.resources)
-        self._global_conf = dict(global_conf or {})
-        around = Surroundings(settings.services, self.resources, self._global_conf)
-        self._one_at_a_time = threading.Lock()  # held by whoever reloads
-        self._host_names = HostNames(self._own_folders)
-        self._ahead = True  # nothing was imported for services yet
-        self._unpacked = Unpacked(settings.work_dir)
-        self._extra = ExtraPaths(settings.extra_paths)
-        self._list = ServiceList(settings.service_sources, self._extra.all)
-        self._rehearsal = self._make_rehearsal() if settings.rehearse else None
-        self.retirement = Retirement(
-            lambda version: self._reconciler.end(version),  # noqa: PLW0108 - made below
-            keep_warm=settings.keep_warm,
-            timeout=settings.retire_timeout,
+        self.pid = 0  # of the process that serves
+        self._serves = serves
+        self._ledger: Ledger | None = None
+        self._artifacts: Artifacts | None = None
+        self._deployments: Deployments | None = None
+        self._local: Local | None = None
+        self._reconciler: Reconciler | None = None
+        self._directories: Directories | None = None
+        self._reloaded: dict[str, object] = {}
+        self._closing = threading.Lock()  # held by whoever closes
+        self._agent = Agent(
+            step=lambda: self._step(),  # noqa: PLW0108 - what it calls is made later
+            changed=lambda: self.ledger.changed(),  # noqa: PLW0108
+            busy=lambda: self._local is not None and self._local.staged is not None,
         )
-        self._runtime = InProcess(self._unpacked, around)
-        self._reconciler = Reconciler(
-            runtime=self._runtime,
-            traffic=self.traffic,
-            retirement=self.retirement,
-            rehearsal=self._rehearsal,
-            deadline=settings.staging_timeout,
-            claims=Claims(settings.work_dir / "claims.json"),
-            reserved=settings.control_path,
-            starts=starts,
-            owner=lambda top: self._host_names.file(top),  # noqa: PLW0108 - it changes
-            on_host_modules=self._host_modules,
-        )
-
-    def _make_rehearsal(self) -> Rehearsal:
-        hello = {
-            "settings": {n: dict(s) for n, s in self.settings.services.items()},
-            "resources": dict(self.settings.resources),
-            "global_conf": self._global_conf,
-        }
-        return Rehearsal(
-            hello,
-            deadline=self.settings.staging_timeout,
-            memory=self.settings.rehearse_memory,
-        )
-
-    def _own_folders(self) -> tuple[Path, ...]:
-        return (*self._extra.all(), *folders_of(self.settings.service_sources))
 
     def reserve(self, path: str, application: Any) -> None:
         """Keep a path for an application of the host, before the start."""
@@ -128,70 +102,277 @@ class Node:
         mount = Mount("pointsman", path, "pointsman", artifact.origin)
         self.traffic.reserve(mount, loaded, application)
 
-    def start(self) -> Report:
-        """Load what the sources want, once, before the first request.
+    # THE START
 
-        What fails is reported and left out.
+    def start(self) -> Report:
+        """Load what the ledger and the sources want, before the first request.
+
+        What fails is reported and left out.  In a process that only loads for
+        workers to be forked, each of them becomes a node of its own.
 
         Raises:
             ConfigError: the service list cannot be read at all, or the work
                 directory cannot be written to.
+            LedgerError: the ledger cannot be used.
 
         """
-        try:
-            self.settings.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._unpacked.sweep()
-        except OSError as error:
-            message = f"work_dir {self.settings.work_dir}: {error.strerror or error}"
-            raise ConfigError(message) from error
-        self._list.require()
+        self._machinery.get_ready()
         self.pid = os.getpid()
-        _put_aside()
+        self._machinery.claims.use(self.ledger, writes=True)
         report = self.reload()
         _running.add(self)
+        if forks.serves_here():
+            self._take_part()
+        else:
+            forks.when_forked(self._take_part_after_fork)
         return report
 
-    def _host_modules(self, modules: tuple[str, ...]) -> None:
-        """Import ahead what the first rehearsal showed to be needed of the host."""
-        if self._rehearsal is not None:
-            self._rehearsal.warm(modules)
-        if self._ahead:
-            self._ahead = False
-            for name in modules:
-                with contextlib.suppress(Exception):  # it will be told on real import
-                    importlib.import_module(name)
-            _put_aside()
+    def _open(self) -> Local:
+        """Open the ledger, and build what needs it."""
+        settings = self.settings
+        self._ledger = open_ledger(identity.ledger_url(settings))
+        self._artifacts = Artifacts(self._ledger, settings.work_dir / "artifacts")
+        self._deployments = Deployments(
+            self._ledger,
+            self._artifacts,
+            uploads=settings.work_dir / "uploads",
+            limit=settings.upload_limit,
+            timeout=settings.deploy_timeout,
+            wake=self.wake,
+            importers=self._importers,
+        )
+        # Who only looks (`pointsman check`) does not decide who was first.
+        self._machinery.claims.use(self._ledger, writes=False)
+        self._local = Local(self._machinery.switching, self._artifacts)
+        return self._local
 
-    def reload(self) -> Report:
+    def _take_part(self) -> None:
+        """Become a node of the ledger, in the process that serves."""
+        self.pid = os.getpid()
+        self._reconciler = reconciler = Reconciler(
+            node=identity.record(serves=self._serves),
+            ledger=self.ledger,
+            local=self.local,
+            lease=self.settings.cluster_lease,
+            history=self.settings.backup_history,
+            gone=identity.gone,
+            report=self.report,
+            answer=lambda question: reporting.answer(self, question),
+            reload=self._reload_asked,
+        )
+        for _ in range(_MOST_STEPS):
+            if reconciler.step() > 0:
+                break
+        self._agent.start()
+        self._directories = Directories(
+            settings=self.settings,
+            node=self.id,
+            ledger=self.ledger,
+            deployments=self.deployments,
+            wait=self.settings.deploy_timeout,
+            alive=self._is_alive,
+        )
+        self._directories.start()
+
+    def _take_part_after_fork(self) -> None:
+        try:
+            self._take_part()
+        except LedgerError:
+            _log.exception("this worker does not take part in deployments")
+
+    def _is_alive(self, node: str) -> bool:
+        return identity.is_alive(node, self.ledger.nodes())
+
+    def _step(self) -> float:
+        if self._reconciler is None:
+            return 1.0
+        delay = self._reconciler.step()
+        if not delay:  # something was done that others wait for
+            self.deployments.moved()
+        return delay
+
+    # WHAT IT HAS
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return the ledger; it is opened when it is first asked for.
+
+        Raises:
+            LedgerError: it cannot be.
+
+        """
+        if self._ledger is None:
+            self._open()
+        return self._ledger  # type: ignore[return-value]
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Return this node's cache of artifacts."""
+        if self._artifacts is None:
+            self._open()
+        return self._artifacts  # type: ignore[return-value]
+
+    @property
+    def deployments(self) -> Deployments:
+        """Return the way to change what is served."""
+        if self._deployments is None:
+            self._open()
+        return self._deployments  # type: ignore[return-value]
+
+    @property
+    def local(self) -> Local:
+        """Return this process's end of the generations."""
+        return self._local if self._local is not None else self._open()
+
+    @property
+    def id(self) -> str:
+        """Return the name of this node in the ledger; "" if it takes no part."""
+        return self._reconciler.node.id if self._reconciler is not None else ""
+
+    @property
+    def generation(self) -> int:
+        """Return the generation that serves; 0 before the first deployment."""
+        return self._local.number if self._local is not None else 0
+
+    @property
+    def shadowed(self) -> tuple[str, ...]:
+        """Return the static packages whose name the generation has."""
+        return self._local.shadowed if self._local is not None else ()
+
+    @property
+    def stopped(self) -> frozenset[str]:
+        """Return the services that are stopped."""
+        return self._machinery.switching.stopped
+
+    def imports(self) -> dict[str, frozenset[str]]:
+        """Return which packages each package has imported from so far."""
+        return self._machinery.preparation.imports({})
+
+    def _importers(self, name: str) -> frozenset[str]:
+        return planning.affected([name], self.imports()) - {name}
+
+    # RELOADING
+
+    def wake(self) -> None:
+        """Look at the ledger at once."""
+        self._agent.wake()
+
+    def reload(
+        self, actor: Actor | None = None, *, confirm_removals: bool = False
+    ) -> Report:
         """Read the sources again and switch to what they want; blocks meanwhile.
 
         Requests are served all the time.  Reloads that come together run one after
-        the other.  Each change of state is logged.
+        the other.  Each change of state is logged.  With an ``actor``, all other
+        nodes are asked for the same.
         """
-        with self._one_at_a_time:
-            begun = time.perf_counter()
-            problems = self._extra.look()
-            self._host_names = HostNames(self._own_folders)
-            scan = self._list.scan()
-            before = self._reconciler.generation
-            outcomes = self._reconciler.step(scan)
-            unnamed = tuple(p for p in scan.problems if not p.package)
-            report = Report(
-                pid=os.getpid(),
-                generation=self._reconciler.generation,
-                duration_ms=round((time.perf_counter() - begun) * 1000, 3),
-                outcomes=outcomes,
-                problems=(*problems, *unnamed),
-                stuck=self._reconciler.stuck,
-            )
+
+        def work() -> Report:
+            request = 0
+            if actor is not None and self._reconciler is not None:
+                request = self.ledger.request_reload(
+                    actor, confirm_removals=confirm_removals
+                )
+                self._reconciler.reloads = request
+            return self._reload(request)
+
+        report = self._agent.call(work)
+        if self._directories is not None:
+            found = self._directories.scan(confirm_removals=confirm_removals)
+            report = replace(report, directories=tuple(found))
             self.last = report
-            _log_report(report, before)
-            return report
+        return report
+
+    def _reload_asked(self, request: int, confirm_removals: bool) -> None:  # noqa: FBT001
+        self._reload(request)
+        directories = self._directories
+        if directories is not None:  # it waits for decisions, which this thread makes
+            threading.Thread(
+                target=directories.scan,
+                kwargs={"confirm_removals": confirm_removals},
+                name="pointsman-scan",
+                daemon=True,
+            ).start()
+
+    def _reload(self, request: int) -> Report:
+        begun = time.perf_counter()
+        scan, problems = self._machinery.look()
+        before = self._machinery.switching.switches
+        outcomes = self._follow(scan)
+        report = Report(
+            pid=os.getpid(),
+            generation=self.generation,
+            duration_ms=round((time.perf_counter() - begun) * 1000, 3),
+            outcomes=outcomes,
+            problems=problems,
+            stuck=self._machinery.preparation.stuck,
+            switches=self._machinery.switching.switches,
+            shadowed=self.shadowed,
+            request=request,
+        )
+        self.last = report
+        self._reloaded = reporting.told_of(report)
+        if self._reconciler is not None:
+            self._reconciler.retry()
+            self._reconciler.tell()
+        reporting.log(report, before)
+        return report
+
+    def _follow(self, scan: Scan) -> tuple[Outcome, ...]:
+        if self.last is not None:
+            return self.local.follow(scan)
+        return self._first(scan)
+
+    def _first(self, scan: Scan) -> tuple[Outcome, ...]:
+        """Serve the newest generation that was active and that loads here."""
+        local = self.local
+        local.static = scan
+        active = self.ledger.observe("").active
+        told: tuple[Outcome, ...] = ()
+        for number in (active, *self.ledger.was_active(active)):
+            if not local.join(self.ledger.contents(number) or NOTHING):
+                return told or local.outcomes
+            told = told or local.outcomes  # of the active one: why it is not served
+        local.join(NOTHING)
+        return told
+
+    # WHAT IT SAYS OF ITSELF
+
+    @property
+    def behind(self) -> str:
+        """Return why the active generation does not serve here; "" if it does."""
+        return self._reconciler.behind if self._reconciler is not None else ""
+
+    @property
+    def cut_off(self) -> str:
+        """Return why the ledger cannot be used at this moment; "" if it can."""
+        return self._agent.cut_off
+
+    @property
+    def stuck(self) -> tuple[str, ...]:
+        """Return the packages whose load has not come back."""
+        return self._machinery.preparation.stuck
+
+    def readiness(self) -> tuple[bool, dict[str, object]]:
+        """Tell whether requests should come here, and why not."""
+        return reporting.readiness(self)
+
+    def report(self) -> dict[str, object]:
+        """Return what the other nodes shall know of this one; quick, any thread."""
+        return {**reporting.report(self), "reload": self._reloaded}
+
+    def directories(self) -> tuple[dict[str, object], ...]:
+        """Return what is known of the watched directories."""
+        return self._directories.status() if self._directories is not None else ()
 
     def in_flight(self) -> int:
         """Return how many requests are being served, by old versions too."""
         old = sum(len(one.version.pins) for one in self.retirement.waiting())
         return self.traffic.in_flight() + old
+
+    def leak_count(self) -> int:
+        """Return how many ended versions are still in memory; quick."""
+        return self._machinery.runtime.watch.count()
 
     def leaks(self, *, collect: bool = False) -> tuple[Leak, ...]:
         """Return the ended versions that are still in memory, and who holds them.
@@ -199,57 +380,26 @@ class Node:
         Takes about a second for each million objects, on this thread, if there are
         any; ``collect`` lets the garbage collector run first, while all wait.
         """
-        return self._runtime.watch.leaks(collect=collect)
+        return self._machinery.runtime.watch.leaks(collect=collect)
+
+    # THE END
 
     def close(self) -> None:
         """Stop all services and let go of everything; serves nothing afterwards."""
         _running.discard(self)
-        with self._one_at_a_time:
-            versions = list(self.traffic.versions.values())
-            self.traffic.publish(self._reconciler.generation + 1, {})
-            self.retirement.add(versions)
-            self.retirement.close()
-            self._reconciler.close()
-            facade.deactivate(self._reconciler)
-            self.resources.close()
-            if self._rehearsal is not None:
-                self._rehearsal.close()
-            self._unpacked.close()
-            self._extra.close()
+        with self._closing:
+            if self._directories is not None:
+                self._directories.close()
+            self._agent.close()
+            self._leave()
+            self._machinery.close()
+            if self._ledger is not None:
+                self._ledger.close()
 
-
-def _put_aside() -> None:
-    """Take what the host is made of out of the garbage collector's sight.
-
-    A full collection then stalls requests for about a millisecond instead of tens
-    (docs/decisions/0004).  Not once a service is loaded: of what is put aside, no
-    cycle is ever collected.
-    """
-    if not inprocess.is_anything_loaded():
-        gc.collect()
-        gc.freeze()
-
-
-def _told(problem: Problem) -> str:
-    return f"{problem.where}: {problem.reason}"
-
-
-def _log_report(report: Report, before: int) -> None:
-    for problem in report.problems:
-        _log.error("%s", _told(problem))
-    for outcome in report.outcomes:
-        _log_outcome(outcome)
-    if report.generation != before:
-        _log.info(
-            "generation %d serves, after %.1f ms", report.generation, report.duration_ms
-        )
-
-
-def _log_outcome(outcome: Outcome) -> None:
-    if outcome.status == "failed":
-        _log.error(
-            "%s failed: %s\n%s", outcome.package, outcome.reason, outcome.traceback
-        )
-    elif outcome.status not in ("unchanged", "host"):
-        reason = f": {outcome.reason}" if outcome.reason else ""
-        _log.info("%s %s%s", outcome.package, outcome.status, reason)
+    def _leave(self) -> None:
+        if self._reconciler is None or self.pid != os.getpid():
+            return
+        try:
+            self._reconciler.leave()
+        except LedgerError as error:  # the others see it by its process, or its lease
+            _log.warning("%s", error)

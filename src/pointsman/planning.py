@@ -7,6 +7,7 @@ only then does the old one leave.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pointsman.model import Kind
@@ -39,6 +40,74 @@ def changes(active: Mapping[str, Package], scan: Scan) -> dict[str, Package | No
         if name not in wanted and name not in held and scan.complete and not lost:
             changed[name] = None
     return changed
+
+
+def moves(
+    active: Mapping[str, Package],
+    before: Collection[str],
+    after: Mapping[str, Package],
+    static: Mapping[str, Package],
+) -> dict[str, Package | None]:
+    """Return what goes from one generation to the next on a node.
+
+    ``before`` are the names of the generation that serves; ``after`` are the
+    packages of the next.  What leaves the generation gives way to the static
+    package of that name, which it had shadowed, or to nothing.
+    """
+    changed: dict[str, Package | None] = {
+        name: package
+        for name, package in after.items()
+        if not (name in active and active[name].same_as(package))
+    }
+    for name in set(before) - after.keys():
+        package = static.get(name)
+        if package is not None or name in active:
+            changed[name] = package
+    return changed
+
+
+def combined(static: Scan, hot: Mapping[str, Package]) -> Scan:
+    """Return one scan of all: a generation's packages win over static ones."""
+    kept = tuple(p for p in static.packages if p.name not in hot)
+    problems = tuple(p for p in static.problems if p.package not in hot)
+    return replace(static, packages=(*hot.values(), *kept), problems=problems)
+
+
+def shadowed(static: Scan, hot: Collection[str]) -> tuple[str, ...]:
+    """Return the static packages whose name a generation has."""
+    return tuple(sorted(p.name for p in static.packages if p.name in hot))
+
+
+def owned_twice(
+    package: Package, tops: Iterable[str], owned: Mapping[str, Package]
+) -> str:
+    """Return why a package cannot come beside the owners of all other modules.
+
+    ``tops`` are its top-level module names; ``owned`` tells whose each other is.
+    """
+    for top in tops:
+        other = owned.get(top)
+        if other is not None and other.name != package.name:
+            return (
+                f"{package.artifact.origin}: the module name {top!r} belongs to the "
+                f"package {other.name} ({other.artifact.origin}); rename yours, since "
+                "one name has one owner"
+            )
+    return ""
+
+
+def needed(
+    name: str, changed: Collection[str], imports: Mapping[str, Collection[str]]
+) -> str:
+    """Return why a package cannot go: others import from it and stay as they are."""
+    users = sorted(n for n, used in imports.items() if name in used)
+    staying = [n for n in users if n not in changed and n != name]
+    if not staying:
+        return ""
+    return (
+        f"{name} cannot go: {', '.join(staying)} would miss it; take that away with "
+        "it (cascade), or change it first"
+    )
 
 
 def _inside(package: Package, folders: tuple[str, ...]) -> bool:

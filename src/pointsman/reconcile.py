@@ -1,306 +1,273 @@
-"""From what is wanted to what is served, whole or not at all.  Engine.
+"""One node's part in what all nodes decide: observe, plan, act, record.  Engine.
 
-`Reconciler.step` is one round: stage what changed and all that imports it, beside
-what serves; take out what fails; switch; retire.  One thread at a time.
+`Reconciler.step` is one round.  It takes one look at the ledger, does the first
+thing that is due, and says when it wants to look again.  Each thing may be done
+twice: whatever was cut off is found again by the next look, in this process or in
+the one that comes after it.
+
+======================  =======================================================
+the ledger says         the node
+======================  =======================================================
+another generation is   switches to it if it is staged here; else loads it, as
+active                  one that joins does
+one is staging, and my  stages it, and votes
+vote is missing
+what I staged failed    discards it
+nobody decides          takes nodes that are gone off the ballot; sees the
+                        deadline pass by its own clock too
+======================  =======================================================
 """
 
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from pointsman import planning
-from pointsman.errors import ArtifactError, ReleaseError
-from pointsman.model import Kind
-from pointsman.namespace import facade, registries
-from pointsman.namespace.space import View, move
-from pointsman.round import Refusal, Round, outcomes
-from pointsman.runtime.staging import Stage
-from pointsman.traffic import Version
+from pointsman import faults
+from pointsman.cluster import Contents, NodeState, Vote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from threading import Thread
 
-    from pointsman.claims import Claims
-    from pointsman.errors import LoadError
-    from pointsman.interfaces import Runtime
-    from pointsman.model import Mount, Outcome, Package, Scan
-    from pointsman.namespace.space import Namespace
-    from pointsman.rehearsal.client import Rehearsal
-    from pointsman.retirement import Retirement
-    from pointsman.runtime.inprocess import Loaded
-    from pointsman.traffic import Traffic
+    from pointsman.cluster import (
+        Failed,
+        Generation,
+        NodeRecord,
+        Observation,
+        Question,
+    )
+    from pointsman.interfaces import Follower, Ledger
 
 _log = logging.getLogger(__name__)
 
+#: How often a ballot that does not end is looked at more closely, in seconds.
+LOOK = 0.25
+
+#: How many signs of life go into one lease.
+BEATS = 3
+
 
 class Reconciler:
-    """Brings one process to what a scan wants.  ``step`` from one thread at a time."""
+    """Follows the ledger for one node.  `step` from one thread at a time."""
 
     def __init__(
         self,
         *,
-        runtime: Runtime[Loaded],
-        traffic: Traffic,
-        retirement: Retirement,
-        rehearsal: Rehearsal | None,
-        deadline: float,
-        claims: Claims,
-        reserved: str,
-        starts: bool,
-        owner: Callable[[str], str | None],
-        on_host_modules: Callable[[tuple[str, ...]], None],
+        node: NodeRecord,
+        ledger: Ledger,
+        local: Follower,
+        lease: float,
+        history: int,
+        gone: Callable[[Iterable[NodeRecord]], frozenset[str]],
+        report: Callable[[], Mapping[str, object]],
+        answer: Callable[[Question], None],
+        reload: Callable[[int, bool], None],
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Take the collaborators.
+        """Take what it watches and drives; ``lease`` is in seconds.
 
-        ``reserved`` is the path of the control surface; without ``starts`` no
-        service's ``start()`` is called.
-        ``owner`` says which file of the host has a name; ``on_host_modules`` is
-        told what a rehearsal imported of the host.
+        ``gone`` tells which of some nodes are known dead; ``report`` what this one
+        says of itself; ``answer`` is given questions, and must not block;
+        ``reload`` reads the sources again (the request's number, and whether
+        removals are confirmed).
         """
-        self._runtime = runtime
-        self._traffic = traffic
-        self._retirement = retirement
-        self._rehearsal = rehearsal
-        self._stage_thread = Stage(deadline)
-        self._claims = claims
-        self._reserved = reserved
-        self._starts = starts
-        self._owner = owner
-        self._on_host_modules = on_host_modules
-        self._stuck: dict[str, Thread] = {}
-        self.generation = 0
+        self.node = node
+        self._ledger = ledger
+        self._local = local
+        self._lease = lease
+        self._history = history
+        self._gone = gone
+        self._report = report
+        self._answer = answer
+        self._reload = reload
+        self._clock = clock
+        self._cannot: int | None = None  # the active generation that does not load
+        self.behind = ""  # why: for `health/ready`
+        self._first_seen: tuple[int, float] = (0, 0.0)  # of what is staging
+        self._looked = self._beaten = self._clock() - 3600.0
+        self._pruned = 0
+        self.reloads = -1  # the last request that was followed
 
-    # WHAT IS THERE
+    def leave(self) -> None:
+        """Let the others go on without this node."""
+        self._ledger.leave(self.node.id)
 
-    @property
-    def active(self) -> dict[str, Package]:
-        """Return the packages that are served."""
-        return {n: v.loaded.package for n, v in self._traffic.versions.items()}
+    def retry(self) -> None:
+        """Try an active generation again that could not be loaded."""
+        self._cannot = None
 
-    @property
-    def stuck(self) -> tuple[str, ...]:
-        """Return the packages whose load has not come back."""
-        self._stuck = {n: t for n, t in self._stuck.items() if t.is_alive()}
-        return tuple(self._stuck)
+    def step(self) -> float:
+        """Do what is due; return for how many seconds nothing else can be.
 
-    def _imports(self, staged: Mapping[str, Loaded]) -> dict[str, frozenset[str]]:
-        found = {n: v.loaded.imports for n, v in self._traffic.versions.items()}
-        for name, loaded in staged.items():
-            found[name] = found.get(name, frozenset()) | loaded.imports
-        return found
+        0 is: look again at once.
 
-    # ONE ROUND
+        Raises:
+            LedgerError: it cannot be asked; what serves goes on serving.
 
-    def step(self, scan: Scan) -> tuple[Outcome, ...]:
-        """Go as far towards ``scan`` as what loads allows; tell it by package.
-
-        Whatever fails is taken back, with what cannot be without it, and goes on
-        as it was; the rest is switched by one assignment.
         """
-        before = self.active
-        round_ = Round(planning.changes(before, scan))
-        for name, package in round_.wanted.items():
-            refusal = self._refusal(name, package)
-            if refusal is not None:
-                round_.refused[name] = refusal
-        try:
-            while not self._attempt(round_):
-                pass
-        except BaseException:
-            self._discard(round_, keep={})
-            raise
-        return tuple(outcomes(before, scan, round_, self._traffic.versions))
+        seen = self._ledger.observe(self.node.id)
+        if seen.me is None:  # it is new, or was left for dead
+            self._introduce(seen)
+            return 0.0
+        self._let_go(seen)
+        if self._follow(seen, seen.me) or self._vote(seen) or self._asked(seen):
+            return 0.0
+        self._decide(seen)
+        self._beat(seen)
+        return self._pause(seen)
 
-    def _refusal(self, name: str, package: Package | None) -> Refusal | None:
-        if name in self.stuck:
-            reason = (
-                "is stuck: an earlier load of it has not come back; restart this "
-                "process to load it"
-            )
-            return Refusal(reason)
-        if package is None or package.artifact.kind is Kind.HOST:
-            return None
-        file = None if name in self.active else self._owner(name)
-        if file is None:
-            return None
-        reason = (
-            f"{package.artifact.origin}: the module name {name!r} belongs to {file}; "
-            "rename yours, since one name has one owner"
-        )
-        return Refusal(reason)
+    def _introduce(self, seen: Observation) -> None:
+        self._ledger.join(self.node, lease=self._lease)
+        if self.reloads < 0:
+            self.reloads = seen.reloads
 
-    def _attempt(self, round_: Round) -> bool:
-        """Try to switch; False when something was taken back and it must go again."""
-        targets = self._targets(round_)
-        self._discard(round_, keep=targets)
-        failed = self._stage(round_, targets)
-        if not failed:
-            failed = self._clashes(round_)
-        if not failed and self._starts:
-            failed = self._run(round_, self._runtime.start)
-        if failed:
-            self._take_back(round_, failed)
+    # WHAT IS ACTIVE
+
+    def _let_go(self, seen: Observation) -> None:
+        """Discard what was staged here and failed."""
+        staging = seen.staging.number if seen.staging else None
+        if self._local.staged not in (None, seen.active, staging):
+            _log.info("generation %s failed", self._local.staged)
+            self._local.discard()
+
+    def _follow(self, seen: Observation, me: NodeRecord) -> bool:
+        if self._local.number == seen.active:
+            return self._be_ready(seen, me)
+        if self._local.staged == seen.active:
+            faults.point("decided")
+            self._local.switch()
+            faults.point("switched")
+            _log.info("generation %d serves", seen.active)
+            self._ledger.switched(self.node.id, seen.active)
+            faults.point("recorded")
+            return True
+        if self._cannot == seen.active:
             return False
-        return not round_.changed or self._switch(round_)
-
-    def _targets(self, round_: Round) -> dict[str, Package]:
-        """Return what must be loaded, those that are imported from first listed."""
-        changed, active = round_.changed, self.active
-        concerned = planning.affected(
-            [*changed, *round_.late], self._imports(round_.staged)
-        )
-        targets = {n: p for n, p in changed.items() if p is not None}
-        for name in active.keys() & (concerned - changed.keys()):
-            targets[name] = active[name]
-        return targets
-
-    def _stage(
-        self, round_: Round, targets: Mapping[str, Package]
-    ) -> dict[str, Refusal]:
-        failed: dict[str, Refusal] = {}
-        for name, package in targets.items():
-            if name not in round_.staged:
-                try:
-                    round_.staged[name] = self._runtime.open(package)
-                except (ReleaseError, ArtifactError) as error:
-                    failed[name] = Refusal(str(error))
-        view = self._view(round_)
-        for loaded in round_.staged.values():
-            if loaded.space is not None:
-                loaded.space.view = view
-        failed = failed or self._rehearse(round_)
-        return failed or self._run(round_, self._runtime.load)
-
-    def _rehearse(self, round_: Round) -> dict[str, Refusal]:
-        if self._rehearsal is None:
-            return {}
-        failed: dict[str, Refusal] = {}
-        todo = [n for n, loaded in round_.staged.items() if not loaded.rehearsed]
-        while todo:
-            try:
-                found = self._rehearsal.run(round_.staged, todo, round_.dropped)
-            except ReleaseError as error:
-                return {name: Refusal(str(error)) for name in todo}
-            self._on_host_modules(found.host_modules)
-            for name, codes in found.codes.items():
-                loaded = round_.staged[name]
-                loaded.rehearsed = True
-                if loaded.space is not None:
-                    loaded.space.codes.update(codes)
-            for name, failure in found.failures.items():
-                failed[name] = Refusal(failure.reason, failure.traceback)
-            todo = [n for n in found.untried if n not in failed]
-        return failed
-
-    def _run(self, round_: Round, step: Callable[[Loaded], None]) -> dict[str, Refusal]:
-        steps = {
-            name: (lambda one=loaded: step(one))
-            for name, loaded in round_.staged.items()
-        }
-        done = self._stage_thread.run(steps)
-        if done.stuck and done.thread is not None:
-            self._stuck[done.stuck] = done.thread
-            round_.staged.pop(done.stuck, None)  # that thread still works on it
-            _log.error("stuck: %s", done.stuck)
-        return {name: _refusal_of(error) for name, error in done.errors.items()}
-
-    def _clashes(self, round_: Round) -> dict[str, Refusal]:
-        versions = self._traffic.versions
-        gone = {*round_.staged, *round_.dropped}
-        kept = [v.loaded for name, v in versions.items() if name not in gone]
-        new = planning.in_order_of_claim(
-            _mounts(round_.staged.values()), self._claims.read(), versions
-        )
-        found = planning.clashes(_mounts(kept), new, self._reserved)
-        return {name: Refusal(reason) for name, reason in found.items()}
-
-    # TAKING BACK
-
-    def _take_back(self, round_: Round, failed: Mapping[str, Refusal]) -> None:
-        back = planning.retracted(failed, round_.changed, self._imports(round_.staged))
-        for name, cause in back.items():
-            refusal = failed[cause]
-            if name != cause:
-                reason = f"{cause}, which imports it, fails with it: {refusal.reason}"
-                refusal = Refusal(reason, refusal.traceback)
-            round_.refused[name] = refusal
-        stale = planning.affected([*failed, *back], self._imports(round_.staged))
-        keep = {n: o.package for n, o in round_.staged.items() if n not in stale}
-        self._discard(round_, keep)
-
-    def _discard(self, round_: Round, keep: Mapping[str, Package]) -> None:
-        for name, loaded in list(round_.staged.items()):
-            if keep.get(name) is not loaded.package:
-                del round_.staged[name]
-                self._runtime.stop(loaded)
-                version = self._traffic.versions.get(name)
-                self._runtime.forget(loaded, version.loaded if version else None)
-
-    # SWITCHING
-
-    def _view(self, round_: Round) -> View:
-        gone = {*round_.staged, *round_.dropped}
-        kept = [v.loaded for n, v in self._traffic.versions.items() if n not in gone]
-        owners = {
-            top: loaded.space
-            for loaded in (*kept, *round_.staged.values())
-            if loaded.space is not None
-            for top in loaded.space.tops
-        }
-        return View(self.generation + 1, owners)
-
-    def _switch(self, round_: Round) -> bool:
-        versions = self._traffic.versions
-        gone = {*round_.staged, *round_.dropped}
-        kept = {n: v for n, v in versions.items() if n not in gone}
-        view = self._view(round_)
-        late = move(_spaces(kept.values()), view, frozenset(gone))
-        if late:
-            round_.late |= late
-            return False
-        for loaded in round_.staged.values():
-            if loaded.space is not None:
-                loaded.space.view = view
-        self.generation += 1
-        new = {name: Version(loaded) for name, loaded in round_.staged.items()}
-        facade.activate(self, view)
-        self._traffic.publish(self.generation, {**kept, **new})
-        self._claims.keep(
-            planning.claimed(_mounts(v.loaded for v in self._traffic.versions.values()))
-        )
-        self._settle(round_, [versions[n] for n in versions if n in gone])
+        if self._local.staged is not None:
+            self._local.discard()
+        self._join(seen.active)
         return True
 
-    def _settle(self, round_: Round, replaced: list[Version]) -> None:
-        for version in replaced:
-            if version.loaded.space is not None:
-                registries.silence(version.loaded.space)
-        self._retirement.add(replaced)
-        if self._rehearsal is not None:
-            self._rehearsal.activated(round_.staged.values(), round_.dropped)
+    def _be_ready(self, seen: Observation, me: NodeRecord) -> bool:
+        fit = me.state is NodeState.READY and me.generation == seen.active
+        if fit or me.state is NodeState.DRAINING:
+            return False
+        self._ledger.ready(self.node.id, seen.active)
+        return True
 
-    # THE END
+    def _join(self, number: int) -> None:
+        """Load what the others serve already."""
+        contents = self._ledger.contents(number)
+        failed = self._local.join(contents or Contents(number))
+        if not failed:
+            self._cannot, self.behind = None, ""
+            _log.info("generation %d serves", number)
+            return
+        self._cannot, reason = number, _reason(failed)
+        self.behind = f"cannot go to generation {number}: {reason}"
+        _log.error(
+            "cannot go to generation %d; goes on with %d: %s",
+            number,
+            self._local.number,
+            reason,
+        )
+        self._ledger.set_state(
+            self.node.id,
+            NodeState.BEHIND,
+            generation=self._local.number,
+            reason=f"{self.behind}\n{failed[0].traceback}".rstrip(),
+        )
 
-    def close(self) -> None:
-        """End the thread that loads."""
-        self._stage_thread.close()
+    # WHAT IS STAGING
 
-    def end(self, version: Version) -> None:
-        """Stop and forget a version that no request uses; on any thread."""
-        self._runtime.stop(version.loaded)
-        heir = self._traffic.versions.get(version.loaded.package.name)
-        self._runtime.forget(version.loaded, heir.loaded if heir else None)
+    def _vote(self, seen: Observation) -> bool:
+        staging = seen.staging
+        if staging is None or not self._is_asked(staging):
+            return False
+        began = self._clock()
+        failed = self._stage(staging)
+        faults.point("staged")
+        vote = Vote(
+            node=self.node.id,
+            loaded=not failed,
+            reason=_reason(failed),
+            failures=failed,
+            duration=self._clock() - began,
+        )
+        self._ledger.vote(vote, staging.number)
+        faults.point("voted")
+        return True
+
+    def _is_asked(self, staging: Generation) -> bool:
+        return any(
+            vote.node == self.node.id and vote.loaded is None and not vote.left
+            for vote in staging.votes
+        )
+
+    def _stage(self, staging: Generation) -> tuple[Failed, ...]:
+        if self._local.staged == staging.number:  # the vote did not get through
+            return ()
+        contents = self._ledger.contents(staging.number)
+        return self._local.stage(contents or Contents(staging.number))
+
+    def _decide(self, seen: Observation) -> None:
+        """Let the ledger decide what no vote will decide."""
+        now = self._clock()
+        if seen.staging is None:
+            if seen.queued:
+                self._ledger.advance()
+            return
+        if self._first_seen[0] != seen.staging.number:
+            self._first_seen = (seen.staging.number, now)
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        allowed = (seen.staging.deadline or 0.0) - (seen.staging.staged_at or 0.0)
+        late = now - self._first_seen[1] > allowed
+        overdue = seen.staging.number if late else None
+        self._ledger.advance(self._gone(self._ledger.nodes()), overdue=overdue)
+
+    # SIGNS OF LIFE
+
+    def _asked(self, seen: Observation) -> bool:
+        for question in seen.questions:
+            self._answer(question)
+        if seen.reloads <= self.reloads:
+            return False
+        self.reloads = seen.reloads
+        self._cannot = None
+        self._reload(seen.reloads, seen.confirming == seen.reloads)
+        self._beaten -= self._lease  # what came of it is told at once
+        return True
+
+    def _beat(self, seen: Observation) -> None:
+        now = self._clock()
+        if now - self._beaten < self._lease / BEATS:
+            return
+        self._beaten = now
+        self._ledger.beat(self.node.id, lease=self._lease, report=self._report())
+        gone = self._gone(self._ledger.nodes())
+        if gone:
+            self._ledger.advance(gone)
+        if self._pruned != seen.active:
+            self._pruned = seen.active
+            self._ledger.prune(self._history)
+
+    def tell(self) -> None:
+        """Say anew what this node reports; soon, not at once."""
+        self._beaten -= self._lease
+
+    def _pause(self, seen: Observation) -> float:
+        if seen.staging is not None:
+            return LOOK
+        if seen.queued:
+            return 0.0
+        return max(0.0, self._beaten + self._lease / BEATS - self._clock())
 
 
-def _refusal_of(error: LoadError) -> Refusal:
-    return Refusal(error.reason, error.traceback)
-
-
-def _mounts(loaded: Iterable[Loaded]) -> list[Mount]:
-    return [one.mount for each in loaded for one in each.services]
-
-
-def _spaces(versions: Iterable[Version]) -> tuple[Namespace, ...]:
-    return tuple(v.loaded.space for v in versions if v.loaded.space is not None)
+def _reason(failed: tuple[Failed, ...]) -> str:
+    if not failed:
+        return ""
+    first = f"{failed[0].package}: {failed[0].reason}"
+    return first if len(failed) == 1 else f"{first} (and {len(failed) - 1} more)"

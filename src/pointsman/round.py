@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a package stays as it was."""
+    """Why a package stays as it was: what failed, and the traceback of its code."""
 
     reason: str
     traceback: str = ""
@@ -31,6 +31,7 @@ class Round:
     refused: dict[str, Refusal] = field(default_factory=dict)
     staged: dict[str, Loaded] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)  # importers found at the switch
+    revived: dict[str, Version] = field(default_factory=dict)  # of staged: still warm
 
     @property
     def changed(self) -> dict[str, Package | None]:

@@ -23,13 +23,21 @@ class RouteTable(Generic[Target]):
     the target or None, and where the next segment ends at the earliest at which
     longer mounts part or end (0: there are none).  So a chain of segments that all
     mounts below share is one step.
+
+    ``generation`` counts the tables of this process.  ``number`` is the ledger's for
+    what the table leads to, 0 for none, and ``header`` says it in answers: who has
+    the table has both.
     """
 
-    __slots__ = ("generation", "nodes", "root")
+    __slots__ = ("generation", "header", "nodes", "number", "root")
 
-    def __init__(self, generation: int, mounts: Mapping[str, Target]) -> None:
+    def __init__(
+        self, generation: int, mounts: Mapping[str, Target], number: int = 0
+    ) -> None:
         """Take targets by `mount_key`."""
         self.generation = generation
+        self.number = number
+        self.header = ("Pointsman-Generation", str(number))
         parents = {"": ""}
         for mount in mounts:
             path = mount

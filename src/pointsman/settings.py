@@ -232,7 +232,7 @@ def _mebibytes(text: str, _here: Path) -> int:
     return int(text) * _MIB
 
 
-_PERIOD = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?\Z")
+_PERIOD = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?\Z", re.ASCII)
 
 
 def _period(text: str, _here: Path) -> float:

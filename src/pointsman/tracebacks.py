@@ -6,6 +6,7 @@ the file that it was read from, or the folder above the package's own.
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _OURS = str(Path(__file__).parent)
 _INTERNAL = (_OURS, "<frozen importlib")
+_MODULE = re.compile(r"(.*\.py)(?: \([^()]*\))?\Z", re.DOTALL)  # "crm.py (upload)"
 
 
 def text(error: BaseException, origins: Mapping[str, str]) -> str:
@@ -45,8 +47,9 @@ def crash(output: str, origins: Mapping[str, str]) -> str:
 def known_as(told: str, origins: Mapping[str, str]) -> str:
     """Return a text with all files as their authors know them."""
     for root, origin in origins.items():
-        if origin.endswith(".py"):
-            told = told.replace(f"{root}/{Path(origin).name}", origin)
+        module = _MODULE.match(origin)
+        if module:
+            told = told.replace(f"{root}/{Path(module[1]).name}", origin)
         else:
             told = told.replace(root, origin)
     return told

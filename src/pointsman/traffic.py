@@ -23,13 +23,14 @@ from __future__ import annotations
 from itertools import count
 from time import monotonic
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from pointsman import answers
 from pointsman.namespace.callers import MARK
 from pointsman.routing import RouteTable, mount_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pointsman.model import Mount
     from pointsman.runtime.inprocess import Loaded
@@ -44,7 +45,7 @@ class Pin:
     """
 
     cut: bool = False
-    file: tuple[object, PinnedFile] | None = None
+    file: tuple[object, Any] | None = None
 
 
 #: Pin to the request's path and when it came (monotonic seconds).
@@ -68,19 +69,46 @@ class Version:
 
 
 class Route:
-    """What a path leads to; made once for each mount of each table."""
+    """What a path leads to; made once for each mount of each version.
 
-    __slots__ = ("call", "mount", "pins", "requests", "step", "version")
+    ``stamp`` is what its answers say of who answers (`answers.stamp_of`), empty for
+    the host's own.  Its first place has the header of the table that it was last
+    used with; whoever finds another there puts that of its own table in.
+    """
 
-    def __init__(self, mount: Mount, version: Version, application: Any) -> None:
-        """Lead to the WSGI ``application`` of a service of ``version``."""
+    __slots__ = (
+        "call",
+        "mount",
+        "pins",
+        "requests",
+        "stamp",
+        "step",
+        "stopped",
+        "version",
+    )
+
+    def __init__(
+        self,
+        mount: Mount,
+        version: Version,
+        application: Any,
+        stamp: tuple[answers.Header, ...] = (),
+        *,
+        stopped: bool = False,
+    ) -> None:
+        """Lead to the WSGI ``application`` of a service of ``version``.
+
+        Where it is ``stopped``, the application is the host's.
+        """
         self.mount = mount
         self.version = version
         self.pins = version.pins
+        self.stamp = stamp
+        self.stopped = stopped
         self.requests = count(1)  # next() on it is one step, without a lock
-        space = version.loaded.space
-        self.call = _in_namespace(_call, space, application)
-        self.step = _in_namespace(_step, space, application)
+        space = None if stopped else version.loaded.space
+        self.call = _in_namespace(_call, space, application, mount.service)
+        self.step = _in_namespace(_step, space, application, mount.service)
 
 
 def _call(environ: Any, start_response: Any) -> Any:
@@ -91,9 +119,18 @@ def _step(iterator: Any) -> Any:
     return next(iterator)
 
 
-def _in_namespace(function: Any, space: object, application: Any) -> Callable[..., Any]:
-    """Give a function globals that carry the namespace's mark (see `callers`)."""
-    scope = {"__name__": "pointsman.call", "application": application}
+def _in_namespace(
+    function: Any, space: object, application: Any, service: str
+) -> Callable[..., Any]:
+    """Give a function globals that carry the namespace's mark (see `callers`).
+
+    And the service's name, for who looks at the stacks of threads.
+    """
+    scope = {
+        "__name__": "pointsman.call",
+        "application": application,
+        "service": service,
+    }
     if space is not None:
         scope[MARK] = space
     return FunctionType(function.__code__, scope)
@@ -103,12 +140,15 @@ class Traffic:
     """The table that requests are routed by.  `publish` from one thread at a time.
 
     ``table`` is the whole world of a request: one attribute, and immutable.
+    ``stopped`` are the names of services that answer 503, whether or not they are in
+    one of the ``versions`` just now.
     """
 
     def __init__(self) -> None:
         """Serve nothing."""
         self.table: RouteTable[Route] = RouteTable(0, {})
         self.versions: dict[str, Version] = {}
+        self.stopped: frozenset[str] = frozenset()
         self._reserved: dict[str, Route] = {}
 
     def reserve(self, mount: Mount, loaded: Loaded, application: Any) -> None:
@@ -118,13 +158,31 @@ class Traffic:
         """
         route = Route(mount, Version(loaded), application)
         self._reserved[mount_key(mount.path)] = route
-        self.publish(self.table.generation, self.versions)
+        self.publish(self.table.generation, self.versions, stopped=self.stopped)
 
-    def publish(self, generation: int, versions: Mapping[str, Version]) -> None:
-        """Switch all requests that come from now on, by one assignment."""
-        routes = dict(_routes(versions, self.table))
+    def publish(
+        self,
+        generation: int,
+        versions: Mapping[str, Version],
+        *,
+        stopped: frozenset[str] = frozenset(),
+        number: int | None = None,
+    ) -> None:
+        """Switch all requests that come from now on, by one assignment.
+
+        The services named by ``stopped`` answer 503 from then on; what runs in them
+        finishes.  ``number`` is the generation as the ledger counts; without it, that
+        of the table before stays.
+        """
+        before = self.table
+        routes = dict(_routes(versions, before, stopped))
         self.versions = dict(versions)
-        self.table = RouteTable(generation, {**routes, **self._reserved})
+        self.stopped = stopped
+        self.table = RouteTable(
+            generation,
+            {**routes, **self._reserved},
+            before.number if number is None else number,
+        )
 
     def in_flight(self) -> int:
         """Return how many requests the versions in the table are serving."""
@@ -132,7 +190,9 @@ class Traffic:
 
 
 def _routes(
-    versions: Mapping[str, Version], before: RouteTable[Route]
+    versions: Mapping[str, Version],
+    before: RouteTable[Route],
+    stopped: frozenset[str],
 ) -> Iterator[tuple[str, Route]]:
     """Make the routes of a table; a kept version keeps its routes, with counts."""
     known = {
@@ -143,149 +203,19 @@ def _routes(
     counts = {key[1].service: route.requests for key, route in known.items()}
     for version in versions.values():
         for mounted in version.loaded.services:
-            route = known.get((version, mounted.mount))
-            if route is None:
-                route = Route(mounted.mount, version, mounted.application)
-                route.requests = counts.get(mounted.mount.service, route.requests)
-            yield mount_key(mounted.mount.path), route
+            mount = mounted.mount
+            route = known.get((version, mount))
+            if route is None or route.stopped is not (mount.service in stopped):
+                route = _route(mount, version, mounted.application, stopped)
+                route.requests = counts.get(mount.service, route.requests)
+            yield mount_key(mount.path), route
 
 
-class PinnedBody:
-    """A response's body that keeps its version; unpins when it is closed.
-
-    Also when the client hangs up, when the service raises half-way, and when the
-    server never calls ``close()``: then by the finalizer, which does only that.
-    ``failed`` is asked for a last chunk when the service raises; it may raise.
-    """
-
-    __slots__ = ("_body", "_failed", "_iterator", "_over", "_pin", "_pins", "_step")
-
-    def __init__(
-        self,
-        body: Iterable[bytes],
-        route: Route,
-        pin: Pin,
-        failed: Callable[[BaseException], bytes],
-    ) -> None:
-        """Take over the pin of the request."""
-        self._body = body
-        self._iterator: Iterator[bytes] | None = None
-        self._pins = route.pins
-        self._step = route.step
-        self._pin = pin
-        self._failed = failed
-        self._over = False
-
-    def __iter__(self) -> PinnedBody:
-        """Be iterated once."""
-        return self
-
-    def __next__(self) -> bytes:
-        """Return the next chunk, from a frame of the namespace."""
-        if self._over or self._pin.cut:
-            if self._pin.cut and not self._over:
-                message = "the version of this service was replaced long ago"
-                raise TimeoutError(message)
-            raise StopIteration
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._body)
-            chunk: bytes = self._step(self._iterator)
-        except StopIteration:
-            raise
-        except Exception as error:  # noqa: BLE001 - the service's; ``failed`` logs it
-            self._over = True
-            return self._failed(error)
-        return chunk
-
-    def close(self) -> None:
-        """Close the service's body, then unpin, whatever that raises."""
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self._pins.pop(self._pin, None)
-
-    def __del__(self) -> None:
-        """Unpin; no lock, no log, no code of the service."""
-        self._pins.pop(self._pin, None)
-
-
-class SizedBody(PinnedBody):
-    """A body that also tells its number of chunks, as PEP 3333 lets servers ask."""
-
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        """Return the number of chunks."""
-        return len(self._body)  # type: ignore[arg-type]
-
-
-class PinnedFile:
-    """An open file that keeps its version until it is closed.
-
-    The *file* is wrapped, and not the body, so that the server still sees its own
-    ``wsgi.file_wrapper`` and sends the file the fast way.
-    """
-
-    __slots__ = ("_file", "_pin", "_pins")
-
-    def __init__(self, file: Any) -> None:
-        """Hold no pin until `keep`."""
-        self._file = file
-        self._pin: Pin | None = None
-        self._pins: Pins | None = None
-
-    def keep(self, pins: Pins, pin: Pin) -> None:
-        """Take over the pin of the request, whose body this file is."""
-        self._pins, self._pin = pins, pin
-
-    def __getattr__(self, name: str) -> Any:
-        """Be the file in all else (``seek``, ``fileno``, ``tell``)."""
-        return getattr(self._file, name)
-
-    def read(self, *size: int) -> Any:
-        """Read, unless the version was cut off."""
-        if self._pin is not None and self._pin.cut:
-            message = "the version of this service was replaced long ago"
-            raise TimeoutError(message)
-        return self._file.read(*size)
-
-    def close(self) -> None:
-        """Close the file, then unpin."""
-        try:
-            close = getattr(self._file, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self._unpin()
-
-    def __del__(self) -> None:
-        """Unpin; the file object closes itself."""
-        self._unpin()
-
-    def _unpin(self) -> None:
-        if self._pins is not None and self._pin is not None:
-            self._pins.pop(self._pin, None)
-
-
-def wrap_file(server_wrapper: Any, pin: Pin, file: Any, *block_size: int) -> Any:
-    """Be ``wsgi.file_wrapper``: the server's own, around a pinned file."""
-    pinned = PinnedFile(file)
-    body = server_wrapper(pinned, *block_size)
-    pin.file = (body, pinned)
-    return body
-
-
-def pinned_body(
-    body: Any, route: Route, pin: Pin, failed: Callable[[BaseException], bytes]
-) -> Iterable[bytes]:
-    """Return what to give to the server for a body that is no list or tuple."""
-    file = pin.file
-    pin.file = None
-    if file is not None and file[0] is body:
-        file[1].keep(route.pins, pin)
-        return cast("Iterable[bytes]", body)  # the server's own, with our file in it
-    kind = SizedBody if hasattr(body, "__len__") else PinnedBody
-    return kind(body, route, pin, failed)
+def _route(
+    mount: Mount, version: Version, application: Any, stopped: frozenset[str]
+) -> Route:
+    if mount.service in stopped:
+        away = answers.stopped(mount.service)
+        return Route(mount, version, away, answers.stamp_of(), stopped=True)
+    digest = version.loaded.package.artifact.digest
+    return Route(mount, version, application, answers.stamp_of(digest))

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from pointsman import settings as settings_module
 from pointsman import tracebacks
+from pointsman.answers import stamped
+from pointsman.bodies import pinned_body, wrap_file
 from pointsman.conformance import checked
 from pointsman.control.application import Control
-from pointsman.errors import ConfigError
+from pointsman.forks import refuse_unfit_server
 from pointsman.node import Node
 from pointsman.problems import problem
-from pointsman.traffic import Pin, pinned_body, wrap_file
+from pointsman.traffic import Pin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,7 +60,7 @@ def _host(
     local_conf: Mapping[str, str],
     fallback: WSGIApplication | None,
 ) -> Host:
-    _refuse_without_threads()
+    refuse_unfit_server()
     found = settings_module.parse(
         local_conf,
         file=global_conf.get("__file__", ""),
@@ -68,21 +70,6 @@ def _host(
     node.reserve(found.control_path, Control(node))
     node.start()
     return Host(node, fallback)
-
-
-def _refuse_without_threads() -> None:
-    uwsgi = sys.modules.get("uwsgi")
-    if uwsgi is not None and not (uwsgi.opt.get("enable-threads") or _many(uwsgi)):
-        message = (
-            "uWSGI runs without threads, so nothing can be loaded or retired beside "
-            "requests; add enable-threads = true"
-        )
-        raise ConfigError(message)
-
-
-def _many(uwsgi: Any) -> bool:
-    threads = uwsgi.opt.get("threads", b"1")
-    return int(threads) > 1
 
 
 class Host:
@@ -97,9 +84,11 @@ class Host:
         self._traffic = node.traffic
         self._fallback = fallback
         self._counted = node.settings.metrics
+        self._stamped = node.settings.headers
         self._unchecked = "uwsgi" in sys.modules  # it sends whatever it is given
+        self._wrapped = self._stamped or self._unchecked
 
-    def __call__(  # noqa: C901 - one function: a call more is a tenth of its cost
+    def __call__(  # noqa: C901, PLR0912 - one function: a call more is a tenth of its cost
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Answer one request with one version, from its first line to its last."""
@@ -123,8 +112,15 @@ class Host:
             environ["PATH_INFO"] = path[cut:]
         if self._counted:
             next(route.requests)
-        if self._unchecked:
-            start_response = partial(checked, start_response)
+        if self._wrapped:
+            if self._unchecked:
+                start_response = partial(checked, start_response)
+            stamp = route.stamp
+            if stamp and self._stamped:
+                header = table.header
+                if stamp[0] is not header:
+                    route.stamp = stamp = (header, *stamp[1:])
+                start_response = partial(stamped, start_response, stamp)
         server_wrapper = environ.get("wsgi.file_wrapper")
         if server_wrapper is not None:
             environ["wsgi.file_wrapper"] = partial(wrap_file, server_wrapper, pin)

@@ -122,18 +122,24 @@ def test_every_command_does_what_the_readme_says(tmp_path: Path) -> None:
     with clone.serving(first.script):
         printed = [clone.run(block.script) for block in rest if not block.mark]
 
-    looks, deployed, written, broken = printed
+    looks, dropped, deployed, by_curl, broken, back, listed = printed
     assert '"name":"Ada Lind"' in looks
     assert f"{clone.base}/links/" in looks
     assert "Line 7, harbour" in looks
     assert 200_001 == (tmp_path / "var/sales.csv").read_text().count("\n")
+    assert '{"hello":"Ada"}' in dropped
+    assert [] == [path.name for path in (tmp_path / "var/pickup").glob("*.py")]
     answers = (tmp_path / "var/answers.txt").read_text().splitlines()
     assert 400 == len(answers)
     assert {None, 2} == {json.loads(line).get("version") for line in answers}
-    assert '"status": "updated"' in deployed
-    assert '{"hello":"Ada"}' in written
+    assert '{"version":2,"hello":"world"}' in deployed
+    assert '{"version":3,"hello":"world"}' in by_curl
+    assert "Pointsman-Generation: 3\r" in by_curl
     assert "refused, exit code 1" in broken
-    assert '{"hello":"world"}' in broken
+    assert '{"version":3,"hello":"world"}' in broken
+    assert '{"version":2,"hello":"world"}' in back
+    assert "rollback" in back
+    assert '"version":2' in listed
 
 
 def test_the_daemon_of_the_readme_starts_tells_and_stops(tmp_path: Path) -> None:

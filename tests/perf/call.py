@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from paste.urlmap import URLMap
 
 from perf.table import Table, ratio
-from pointsman.model import Mount
+from pointsman.model import Artifact, Kind, Mount, Package
 from pointsman.traffic import Traffic, Version
 from pointsman.wsgi import Host
 
@@ -58,6 +58,7 @@ class _Row:
     one: float
     many: float
     spread: float
+    plain: float
     urlmap: float
 
 
@@ -72,6 +73,7 @@ def _table(rows: Iterable[_Row], *, wrapped: bool) -> Table:
             f"host, {MANY:,}",
             f"{MANY:,} / 1",
             f"all {MANY:,} in turn",
+            "headers = no",
             f"urlmap, {APPLICATIONS}",
             "host / urlmap",
         ),
@@ -83,14 +85,16 @@ def _table(rows: Iterable[_Row], *, wrapped: bool) -> Table:
                 row.many * 1e6,
                 ratio(row.many, row.one),
                 row.spread * 1e6,
+                row.plain * 1e6,
                 row.urlmap * 1e6,
                 ratio(row.many, row.urlmap),
             )
             for row in rows
         ),
         (
-            "metrics are on; calls go to ten services in turn, but for the column",
-            "“in turn”, which shows what it costs when no route is in the cache",
+            "metrics and headers are on; calls go to ten services in turn, but for the",
+            "column “in turn”, which shows what it costs when no route is in the cache",
+            f"“headers = no” is the host with {MANY:,} services again",
             f"targets: {MANY:,} / 1 at most {_TOLERANCE}x, host / urlmap below 1x",
         ),
     )
@@ -110,6 +114,7 @@ def _row(mount: int, path: int, rounds: int, *, wrapped: bool) -> _Row:
         _Variant(_host(ten[:1]), requested[:1] * APPLICATIONS, wrapped=wrapped),
         _Variant(host, requested, wrapped=wrapped),
         _Variant(host, [one + tail for one in many], wrapped=wrapped),
+        _Variant(_host(many, headers=False), requested, wrapped=wrapped),
         _Variant(urlmap, requested, wrapped=wrapped),
     ]
     gc.collect()
@@ -118,10 +123,8 @@ def _row(mount: int, path: int, rounds: int, *, wrapped: bool) -> _Row:
         for variant in variants:
             variant.once()
     gc.unfreeze()
-    bare, one, all_, spread, mapped = (variant.seconds() for variant in variants)
-    return _Row(
-        mount, path, bare, one - bare, all_ - bare, spread - bare, mapped - bare
-    )
+    bare, *rest = (variant.seconds() for variant in variants)
+    return _Row(mount, path, bare, *(seconds - bare for seconds in rest))
 
 
 class _Variant:
@@ -161,7 +164,7 @@ def _mounts(number: int, segments: int) -> list[str]:
     return [f"/shop{middle}/service-{each:05d}" for each in range(number)]
 
 
-def _host(mounts: Sequence[str]) -> Host:
+def _host(mounts: Sequence[str], *, headers: bool = True) -> Host:
     """Make a host of services that were never on a disk."""
     services = [
         SimpleNamespace(
@@ -169,12 +172,15 @@ def _host(mounts: Sequence[str]) -> Host:
         )
         for n, path in enumerate(mounts)
     ]
+    package = Package("shop", Artifact("shop", Kind.MODULE, {"shop.py": b""}))
     loaded: Any = SimpleNamespace(
-        space=None, services=services, imports=frozenset(), origins={}
+        package=package, space=None, services=services, imports=frozenset(), origins={}
     )
     traffic = Traffic()
     traffic.publish(1, {"shop": Version(loaded)})
-    settings = SimpleNamespace(control_path="/_pointsman", metrics=True)
+    settings = SimpleNamespace(
+        control_path="/_pointsman", metrics=True, headers=headers
+    )
     node: Any = SimpleNamespace(traffic=traffic, settings=settings)
     return Host(node)
 

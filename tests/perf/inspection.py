@@ -53,6 +53,7 @@ def state() -> dict[str, Any]:
         "who": [_holders(space) for space in left[:3]],
         "loggers": len(logging.root.manager.loggerDict),
         "modules": len(sys.modules),
+        "imported": list(sys.modules),
         "threads": sorted(thread.name for thread in threading.enumerate()),
     }
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perf import call, load, reload, servers
+from perf import call, deploy, idle, load, reload, servers, soak, thousand
 from perf.table import Table, machine
 from pointsman.errors import did_you_mean
 
@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Something to measure; ``line`` says what in the help."""
+    """Something to measure; ``line`` says what in the help.
+
+    One that ``counts`` takes how often it does its thing from the command line.
+    """
 
     name: str
     line: str
     measure: Callable[..., list[Table]]
+    counts: bool = False
+
+    def tables(self, wanted: argparse.Namespace) -> list[Table]:
+        """Measure as the command line says."""
+        if self.counts:
+            return self.measure(quick=wanted.quick, number=wanted.number)
+        return self.measure(quick=wanted.quick)
 
 
 BENCHMARKS = (
@@ -38,6 +48,23 @@ BENCHMARKS = (
         "1,000 reloads under load: losses, stalls, leaks (minutes)",
         load.measure,
     ),
+    Benchmark(
+        "deploy",
+        "from an upload or a copied file to active, on one process and on four",
+        deploy.measure,
+    ),
+    Benchmark(
+        "thousand",
+        "start and deployment with 1,000 packages in the ledger (minutes)",
+        thousand.measure,
+    ),
+    Benchmark("idle", "what a host takes that nobody asks", idle.measure),
+    Benchmark(
+        "soak",
+        "2,000 deployments under load, or -n: losses, what piles up (minutes)",
+        soak.measure,
+        counts=True,
+    ),
 )
 
 
@@ -52,29 +79,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"there is nothing called {name!r} to measure{near}")
     chosen = [known[name] for name in wanted.what or known]
     if wanted.json:
-        _print_json(chosen, quick=wanted.quick)
+        _print_json(chosen, wanted)
     else:
-        _print_tables(chosen, quick=wanted.quick)
+        _print_tables(chosen, wanted)
     return 0
 
 
-def _print_tables(chosen: Sequence[Benchmark], *, quick: bool) -> None:
+def _print_tables(chosen: Sequence[Benchmark], wanted: argparse.Namespace) -> None:
     found = machine()
     print(
         f"{found['processor']}, {found['cores']} cores, {found['system']}, "
         f"{found['python']}; load average before the run {found['load']}\n"
     )
     for benchmark in chosen:
-        for table in benchmark.measure(quick=quick):
+        for table in benchmark.tables(wanted):
             print(table.text(), flush=True)
 
 
-def _print_json(chosen: Sequence[Benchmark], *, quick: bool) -> None:
+def _print_json(chosen: Sequence[Benchmark], wanted: argparse.Namespace) -> None:
     found = machine()
     tables = [
-        table.document()
-        for benchmark in chosen
-        for table in benchmark.measure(quick=quick)
+        table.document() for benchmark in chosen for table in benchmark.tables(wanted)
     ]
     json.dump({"machine": found, "tables": tables}, sys.stdout, indent=1)
     print()
@@ -94,5 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON, not tables")
     parser.add_argument(
         "--quick", action="store_true", help="fewer repetitions: a look, no figure"
+    )
+    parser.add_argument(
+        "-n",
+        "--number",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many deployments soak makes",
     )
     return parser

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -204,10 +206,8 @@ class File(Service):
 '''
 
 
-def package(folder: Path, version: int) -> None:
-    """Write a version of the package ``shop``, which `load` reloads, below a folder."""
-    shop = folder / "shop"
-    shop.mkdir(exist_ok=True)
+def shop(version: int) -> dict[str, str]:
+    """Return the files of a version of the package ``shop``."""
     web = _WEB.format(
         version=version,
         slow=SLOW_SECONDS,
@@ -215,12 +215,37 @@ def package(folder: Path, version: int) -> None:
         size=FILE_LINES * FILE_LINE,
     )
     line = f"{version}".ljust(FILE_LINE - 1) + "\n"
-    write(shop / "__init__.py", "")
-    write(shop / "data.txt", line * FILE_LINES)
-    write(shop / "late.py", f'VERSION = "{version}"\n')
-    write(shop / "web.py", web)
+    return {
+        "shop/__init__.py": "",
+        "shop/data.txt": line * FILE_LINES,
+        "shop/late.py": f'VERSION = "{version}"\n',
+        "shop/web.py": web,
+    }
+
+
+def package(folder: Path, version: int) -> None:
+    """Write a version of ``shop``, which `load` reloads, below a folder."""
+    (folder / "shop").mkdir(exist_ok=True)
+    for path, text in shop(version).items():
+        write(folder / path, text)
     if not (folder / "service-sources.txt").exists():
         write(folder / "service-sources.txt", "shop.web\n.\n")
+
+
+_SERVICES = ("Plain", "Slow", "Stream", "Upload", "File")
+
+
+def archive(version: int) -> bytes:
+    """Return a version of ``shop`` as an archive (.sar), which `soak` deploys."""
+    lines = ["[package]", "name = shop", f"version = {version}"]
+    for name in _SERVICES:
+        lines += [f"[service:shop.{name.lower()}]", f"use = shop.web:{name}"]
+    files = {"service.ini": "\n".join([*lines, ""]), **shop(version)}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for path, text in files.items():
+            zipped.writestr(zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0)), text)
+    return packed.getvalue()
 
 
 def requests() -> dict[str, dict[str, object]]:

@@ -56,10 +56,9 @@ def ratio(one: float, other: float) -> str:
     return f"{one / other:.2f}x" if other else "-"
 
 
-def verdict(value: float, limit: float, unit: str) -> str:
-    """Say whether a figure is where it should be."""
-    word = "met" if value < limit else "MISSED"
-    return f"target < {limit:g} {unit}: {value:.3g} {unit}, {word}"
+def met(value: float, limit: float) -> str:
+    """Say what a figure shall be below, and whether it is."""
+    return f"< {limit:g} {'met' if value < limit else 'MISSED'}"
 
 
 def machine() -> dict[str, object]:

@@ -11,11 +11,10 @@ import click
 import pytest
 
 from pointsman import cli, errors
-from pointsman.control.application import Control
-from pointsman.node import Node
+from pointsman.control.application import ROUTES
 from pointsman.serving import arguments
 from pointsman.serving import settings as server_settings
-from pointsman.settings import KEYS, Settings
+from pointsman.settings import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+_SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+_TYPED = re.compile(r"(?:^|bin/|&& |\()(pointsman [^#\n|&;)]*)", re.MULTILINE)
 _ANCHOR = re.compile(r'id="([^"]+)"')
 
 
@@ -52,12 +53,9 @@ def test_every_key_of_the_server_is_explained() -> None:
     assert set() == known - code("ini.md")
 
 
-def test_every_route_is_explained(tmp_path: Path) -> None:
+def test_every_route_is_explained() -> None:
     """The reference of the control surface has each route, with its method."""
-    settings = Settings(work_dir=tmp_path, control_token_file=None, rehearse=False)
-    routes = Control(Node(settings)).routes
-
-    assert set() == {f"{r[0]} {path}" for path, r in routes.items()} - code("http.md")
+    assert set() == {f"{r.method} {r.path}" for r in ROUTES} - code("http.md")
 
 
 def test_every_error_is_explained() -> None:
@@ -71,16 +69,58 @@ def test_every_error_is_explained() -> None:
     assert set() == classes - code("errors.md")
 
 
+def commands(
+    group: click.Group, name: str = "pointsman"
+) -> Iterator[tuple[str, click.Command]]:
+    """Return all commands, those of groups too, with all that is typed for them."""
+    for word, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", command
+
+
 def test_every_command_and_option_of_pointsman_is_explained() -> None:
     """The reference of commands has all that --help has."""
     text = (REFERENCE / "cli.md").read_text("utf-8")
-
     assert isinstance(cli.main, click.Group)
-    for name, command in cli.main.commands.items():
-        assert f"`pointsman {name} " in text
-        for option in command.params:
-            if isinstance(option, click.Option):
-                assert option.opts[0] in text, (name, option.opts)
+    found = dict(commands(cli.main))
+    options = {
+        (name, option.opts[0])
+        for name, command in found.items()
+        for option in command.params
+        if isinstance(option, click.Option)
+    }
+
+    assert {"pointsman deploy", "pointsman token create"} <= found.keys()
+    assert set() == {name for name in found if f"`{name}" not in text}
+    assert set() == {(name, option) for name, option in options if option not in text}
+
+
+def test_every_command_of_the_pages_exists() -> None:
+    """No page tells people to type a command or an option that there is not."""
+    assert isinstance(cli.main, click.Group)
+    found = dict(commands(cli.main))
+    wrong = set()
+    for page in pages():
+        for line in typed(page.read_text("utf-8")):
+            words = line.split()
+            command = found.get(" ".join(words[:3])) or found.get(" ".join(words[:2]))
+            known = {"--help", "--version"}
+            if command is not None:
+                known |= {word for one in command.params for word in one.opts}
+            options = {word.partition("=")[0] for word in words if word[:2] == "--"}
+            if (command is None and words[1][:2] != "--") or options - known:
+                wrong.add((page.name, line))
+
+    assert set() == wrong
+
+
+def typed(text: str) -> Iterator[str]:
+    """Return the calls of our command in blocks of shell, and in lines of code."""
+    shell = "\n".join(_SHELL.findall(text))
+    yield from (line.strip() for line in re.findall(_TYPED, shell))
+    yield from re.findall(r"`(pointsman [a-z][^`\n]*)`", text)
 
 
 def test_every_option_of_paster_is_explained() -> None:

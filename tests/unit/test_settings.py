@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.errors import ConfigError
-from pointsman.settings import KEYS, Settings, parse
+from pointsman.settings import KEYS, Settings, Trigger, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HOME = Path.home()
+SQLITE = "sqlite:////srv/site/ledger.sqlite"
+POSTGRESQL = "postgresql://site@db.example/site"
 
 GOOD = [
     ("service_sources", "list.txt", "service_sources", Path("/site/list.txt")),
@@ -44,6 +46,33 @@ GOOD = [
     ("keep_warm", "600", "keep_warm", 600.0),
     ("retire_timeout", "1e2", "retire_timeout", 100.0),
     ("metrics", "off", "metrics", False),
+    ("headers", "no", "headers", False),
+    ("ledger.url", "", "ledger_url", ""),
+    ("ledger.url", SQLITE, "ledger_url", SQLITE),
+    ("ledger.url", POSTGRESQL, "ledger_url", POSTGRESQL),
+    ("deploy.timeout", "2.5", "deploy_timeout", 2.5),
+    ("cluster.lease", "5", "cluster_lease", 5.0),
+    ("cluster.absent_after", "300", "cluster_absent_after", 300.0),
+    ("hot_deploy.pickup_dir", "", "pickup_dirs", ()),
+    ("hot_deploy.pickup_dir", "drop", "pickup_dirs", (Path("/site/drop"),)),
+    ("hot_deploy.pickup_dir", "/a\n~/b", "pickup_dirs", (Path("/a"), HOME / "b")),
+    ("hot_deploy.delete_after_pick_up", "no", "pickup_delete", False),
+    ("hot_deploy.update_trigger", "polled", "pickup_trigger", Trigger.POLLED),
+    ("hot_deploy.update_trigger", "On-Demand", "pickup_trigger", Trigger.ON_DEMAND),
+    ("hot_deploy.polling_rate", "5000", "pickup_rate", 5.0),
+    ("hot_deploy.polling_rate", "500ms", "pickup_rate", 0.5),
+    ("hot_deploy.polling_rate", "10", "pickup_rate", 0.01),
+    ("hot_deploy.polling_rate", "5s", "pickup_rate", 5.0),
+    ("hot_deploy.polling_rate", "1m30s", "pickup_rate", 90.0),
+    ("hot_deploy.polling_rate", "2M", "pickup_rate", 120.0),
+    ("hot_deploy.polling_rate", "1h1m1s1ms", "pickup_rate", 3661.001),
+    ("hot_deploy.backup_history", "2", "backup_history", 2),
+    ("archives.location", "a:/b", "archive_dirs", (Path("/site/a"), Path("/b"))),
+    ("archives.id", "", "archive_ids", ()),
+    ("archives.update_trigger", "notified", "archives_trigger", Trigger.NOTIFIED),
+    ("archives.update_trigger", "disabled", "archives_trigger", Trigger.DISABLED),
+    ("archives.polling_rate", "1h", "archives_rate", 3600.0),
+    ("control.max_upload_mb", "10", "upload_limit", 10 * 1024 * 1024),
 ]
 
 BAD = [
@@ -65,6 +94,29 @@ BAD = [
     ("keep_warm", "nan", "a number of seconds is needed, 0 or more"),
     ("keep_warm", "inf", "a number of seconds is needed, 0 or more"),
     ("retire_timeout", "0", "a number of seconds above 0 is needed"),
+    ("headers", "maybe", "accepted are yes and no"),
+    ("ledger.url", "ledger.sqlite", "a URL is needed like sqlite:////srv/site/var/"),
+    ("ledger.url", "mysql://db/x", "or postgresql://user@host/database"),
+    ("deploy.timeout", "0", "a number of seconds above 0 is needed"),
+    ("cluster.lease", "15s", "a number of seconds is needed, 0 or more"),
+    ("cluster.absent_after", "-1", "a number of seconds is needed, 0 or more"),
+    ("hot_deploy.delete_after_pick_up", "", "accepted are yes and no"),
+    ("hot_deploy.update_trigger", "on_demand", "polled, on-demand, disabled"),
+    ("hot_deploy.polling_rate", "", "a period is needed, like 500ms, 5s or 1m30s"),
+    ("hot_deploy.polling_rate", "5 s", "a period is needed, like 500ms, 5s or 1m30s"),
+    ("hot_deploy.polling_rate", "1.5s", "a period is needed, like 500ms, 5s or 1m30s"),
+    ("hot_deploy.polling_rate", "5s1m", "a period is needed, like 500ms, 5s or 1m30s"),
+    ("hot_deploy.polling_rate", "٣s", "a period is needed, like 500ms, 5s or 1m30s"),
+    ("hot_deploy.polling_rate", "²", "a period is needed, like 500ms, 5s or 1m30s"),
+    ("hot_deploy.polling_rate", "9", "a period of at least 10ms is needed"),
+    ("hot_deploy.backup_history", "1", "a whole number is needed, 2 or more"),
+    ("hot_deploy.backup_history", "many", "a whole number is needed, 2 or more"),
+    ("archives.id", "a a", "different names are needed"),
+    ("archives.id", "a/b", "different names are needed, of letters, digits"),
+    ("archives.update_trigger", "", "accepted are notified, polled, on-demand"),
+    ("archives.polling_rate", "often", "a period is needed, like 500ms, 5s or 1m30s"),
+    ("archives.polling_rate", "0s", "a period of at least 10ms is needed"),
+    ("control.max_upload_mb", "1.5", "a whole number of MiB is needed"),
 ]
 
 
@@ -91,11 +143,44 @@ def test_bad(key: str, text: str, accepted: str) -> None:
 
 
 def test_every_key_is_tried() -> None:
-    """No key of the ini is left out above; two accept any text."""
+    """No key of the ini is left out above; those with paths accept any text."""
     good, bad = {case[0] for case in GOOD}, {case[0] for case in BAD}
-    any_text = {"service_sources", "extra_paths", "control.token_file"}
+    any_text = {
+        "service_sources",
+        "extra_paths",
+        "control.token_file",
+        "hot_deploy.pickup_dir",
+        "archives.location",
+    }
 
     assert (set(KEYS), set(KEYS) - any_text) == (good, bad)
+
+
+def test_each_archive_directory_can_have_a_name() -> None:
+    """Names stand in the order of the directories."""
+    found = parse({"archives.location": "/a\n/b", "archives.id": "one two"})
+
+    assert ((Path("/a"), Path("/b")), ("one", "two")) == (
+        found.archive_dirs,
+        found.archive_ids,
+    )
+
+
+@pytest.mark.parametrize(
+    ("locations", "names", "counted"),
+    [
+        ("/a:/b", "one", "1 names for 2 directories"),
+        ("/a", "one two", "2 names for 1 directories"),
+        ("", "one", "1 names for 0 directories"),
+    ],
+)
+def test_names_and_archive_directories_differ(
+    locations: str, names: str, counted: str
+) -> None:
+    """Names that do not go with the directories one by one are refused, and counted."""
+    told = refused({"archives.location": locations, "archives.id": names})
+
+    assert f"/site/deploy.ini [app:main] archives.id: {counted}" in told
 
 
 @pytest.mark.parametrize(
@@ -110,6 +195,11 @@ def test_every_key_is_tried() -> None:
         ("stage_timeout", "staging_timeout"),
         ("keepwarm", "keep_warm"),
         ("metric", "metrics"),
+        ("ledger_url", "ledger.url"),
+        ("pickup_dir", "hot_deploy.pickup_dir"),
+        ("hot_deploy.pick_up_dir", "hot_deploy.pickup_dir"),
+        ("archive.location", "archives.location"),
+        ("max_upload_mb", "control.max_upload_mb"),
         ("resources.db", "resource.<name>"),
     ],
 )
@@ -198,7 +288,10 @@ def test_any_text(strings: dict[str, str]) -> None:
     """Whatever is written, there are settings or an error that names the key."""
     said = told(strings)
 
-    assert not said or any(f"f.ini [app:main] {key} = " in said for key in strings)
+    named = [f"f.ini [app:main] {key} = " for key in strings]
+    assert not said or any(
+        said.startswith(start) for start in [*named, "f.ini [app:main] archives.id: "]
+    )
 
 
 @given(st.text(min_size=1), st.text())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fake_versions import host, version
-from pointsman.traffic import PinnedBody, Traffic, Version
+from fake_versions import DIGEST, host, version
+from pointsman.bodies import PinnedBody
+from pointsman.model import Mount
+from pointsman.traffic import Traffic, Version
 from site_folder import get
 
 if TYPE_CHECKING:
@@ -384,3 +387,208 @@ def test_in_flight_is_told_oldest_first() -> None:
     assert ["/app/1", "/app/2"] == [path for path, _ in found]
     assert found[0][1] >= found[1][1] >= 0
     assert 2 == serving.traffic.in_flight() == len(bodies)
+
+
+# STOPPED SERVICES
+
+
+def two_services(first: Any, second: Any) -> tuple[Traffic, Version]:
+    """Serve two applications of one package, at ``/first`` and ``/second``."""
+    traffic, served = Traffic(), version(first=first, second=second)
+    traffic.publish(1, {"shop": served})
+    return traffic, served
+
+
+def saying(word: bytes) -> Any:
+    """Return an application that answers a word."""
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [word]
+
+    return application
+
+
+FIRST = frozenset({"shop.first"})
+
+
+def test_stopped_service_answers_503() -> None:
+    """A stopped service says so, and when to try again; its neighbours go on."""
+    traffic, served = two_services(saying(b"1"), saying(b"2"))
+
+    traffic.publish(2, {"shop": served}, stopped=FIRST)
+    answer = get(host(traffic), "/first/x")
+
+    assert "503 Service Unavailable" == answer.status
+    assert ("30", "application/problem+json") == (
+        answer.headers["Retry-After"],
+        answer.headers["Content-Type"],
+    )
+    assert "the service shop.first is stopped" == json.loads(answer.body)["detail"]
+    assert "2" == get(host(traffic), "/second").text
+    assert traffic.stopped == FIRST
+
+
+def test_stopped_answers_do_not_share_headers() -> None:
+    """A server or a middleware that adds to the headers adds to its own."""
+    traffic, served = two_services(saying(b"1"), saying(b"2"))
+    traffic.publish(2, {"shop": served}, stopped=FIRST)
+    lists: list[Any] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        headers.append(("X-Middleware", "yes"))
+        lists.append(headers)
+
+    for _ in range(2):
+        host(traffic)({"PATH_INFO": "/first"}, start_response)
+
+    assert len(lists[0]) == len(lists[1])
+
+
+def test_running_requests_of_a_stopped_service_finish() -> None:
+    """What has begun before the stop ends on its version, which is kept."""
+    traffic, served = two_services(lambda *_: iter([b"a", b"b"]), saying(b"2"))
+    served_by: Any = host(traffic)
+    body = served_by({"PATH_INFO": "/first"}, lambda *_: None)
+    begun = next(body)
+
+    traffic.publish(2, {"shop": served}, stopped=FIRST)
+    rest = list(body)
+    held = len(served.pins)
+    body.close()
+
+    assert (b"a", [b"b"], 1, 0) == (begun, rest, held, len(served.pins))
+
+
+def test_started_service_comes_back_with_its_count() -> None:
+    """Stopping and starting again leaves the count of a service's requests."""
+    traffic, served = two_services(saying(b"1"), saying(b"2"))
+    get(host(traffic), "/first")
+    traffic.publish(2, {"shop": served}, stopped=FIRST)
+    get(host(traffic), "/first")
+
+    traffic.publish(3, {"shop": served})
+    answer = get(host(traffic), "/first")
+
+    route = traffic.table.match("/first")
+    assert route is not None
+    assert ("1", "count(4)") == (answer.text, repr(route[0].requests))
+    assert frozenset() == traffic.stopped
+
+
+def test_stopped_service_stays_stopped_when_it_is_updated() -> None:
+    """A new version of the package changes nothing about a stop."""
+    traffic, _ = two_services(saying(b"1"), saying(b"2"))
+    updated = version(first=saying(b"new"), second=saying(b"new"))
+
+    traffic.publish(2, {"shop": updated}, stopped=FIRST)
+    served = host(traffic)
+
+    assert "503 Service Unavailable" == get(served, "/first").status
+    assert "new" == get(served, "/second").text
+
+
+def test_reserving_keeps_what_is_stopped() -> None:
+    """The host's own paths come without starting anything."""
+    traffic, served = two_services(saying(b"1"), saying(b"2"))
+    traffic.publish(2, {"shop": served}, stopped=FIRST, number=7)
+    mount = Mount("own", "/own", "own", "memory")
+
+    traffic.reserve(mount, version("own").loaded, saying(b"own"))
+
+    assert (FIRST, 7) == (traffic.stopped, traffic.table.number)
+    assert "503 Service Unavailable" == get(host(traffic), "/first").status
+    assert "own" == get(host(traffic), "/own").text
+
+
+# WHO HAS ANSWERED
+
+
+def test_answers_say_who_answered() -> None:
+    """The ledger's number and the artifact's digest are in every answer."""
+    traffic, served = two_services(saying(b"1"), saying(b"2"))
+    traffic.publish(2, {"shop": served}, number=41)
+    stamping = host(traffic, headers=True)
+    first = get(stamping, "/first")
+    traffic.publish(3, {"shop": served}, number=42)
+    traffic.publish(4, {"shop": served})
+
+    assert ("41", f"sha256:{DIGEST}") == who(first)
+    assert ("42", f"sha256:{DIGEST}") == who(get(stamping, "/first"))
+    assert "text/plain" == first.headers["Content-Type"]
+
+
+def who(answer: Any) -> tuple[str | None, str | None]:
+    """Return the two headers of an answer."""
+    headers = answer.headers
+    return headers.get("Pointsman-Generation"), headers.get("Pointsman-Digest")
+
+
+def test_generation_is_that_of_the_table() -> None:
+    """A request that began before a switch says the generation that it began in."""
+    traffic = Traffic()
+
+    def slow(environ: Any, start_response: Any) -> list[bytes]:
+        traffic.publish(2, {"shop": served}, number=2)
+        start_response("200 OK", [])
+        return [b""]
+
+    served = version(app=slow)
+    traffic.publish(1, {"shop": served}, number=1)
+    stamping = host(traffic, headers=True)
+
+    assert ["1", "2"] == [who(get(stamping, "/app"))[0] for _ in range(2)]
+
+
+def test_answers_of_the_host_do_not_say_it() -> None:
+    """What the host answers itself is of no generation; what it says of a stop is."""
+    traffic, served = two_services(saying(b"1"), saying(b"2"))
+    mount = Mount("own", "/own", "own", "memory")
+    traffic.reserve(mount, version("own").loaded, saying(b"own"))
+    traffic.publish(2, {"shop": served}, stopped=FIRST, number=5)
+    stamping = host(traffic, headers=True)
+
+    assert (None, None) == who(get(stamping, "/own"))
+    assert (None, None) == who(get(stamping, "/nothing"))
+    assert ("5", None) == who(get(stamping, "/first"))
+
+
+def test_failing_services_say_it() -> None:
+    """A 500 names the artifact that has failed, also when it fails late."""
+
+    def early(environ: Any, start_response: Any) -> Any:
+        raise LookupError("early")
+
+    def late(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Pointsman-Digest", "none")])
+        if environ:
+            raise LookupError("late")
+        yield b""
+
+    traffic, served = two_services(early, late)
+    traffic.publish(2, {"shop": served}, number=5)
+    stamping = host(traffic, headers=True)
+
+    for path in ("/first", "/second"):
+        answer = get(stamping, path)
+        assert "500 Internal Server Error" == answer.status
+        assert ("5", f"sha256:{DIGEST}") == who(answer)
+
+
+def test_headers_can_be_turned_off() -> None:
+    """Without headers the server's own start_response reaches the service."""
+    given: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        given.append(start_response)
+        return [b""]
+
+    traffic = Traffic()
+    traffic.publish(1, {"shop": version(app=application)})
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        return None
+
+    host(traffic)({"PATH_INFO": "/app"}, start_response)
+
+    assert [start_response] == given

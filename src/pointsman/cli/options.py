@@ -11,6 +11,7 @@ import click
 
 from pointsman.cli import tables
 from pointsman.cli.hosts import UnreachableError
+from pointsman.cli.where import Where
 from pointsman.errors import Error, Refused
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def ending(command: Callable[..., int]) -> Callable[..., None]:
             code = UNREACHABLE if isinstance(error, UnreachableError) else REFUSED
             if as_json:
                 tables.print_json({"error": str(error), "exit_code": code})
-            click.echo(f"pointsman: {_told(error)}", err=True)
+            tables.note(_told(error))
         sys.exit(code)
 
     return ended
@@ -74,7 +75,12 @@ _REACHING: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--token-file",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Where the token is.",
+        help="Where the token is; else POINTSMAN_TOKEN has it.",
+    ),
+    click.option(
+        "--ledger",
+        is_flag=True,
+        help="Work with the ledger of the ini, and not through a server.",
     ),
     click.option(
         "--server-name",
@@ -83,19 +89,72 @@ _REACHING: tuple[Callable[[Any], Any], ...] = (
         help="[server:NAME] of the ini.",
     ),
     click.option(
+        "--var",
+        "variables_of_ini",
+        metavar="VAR=VALUE",
+        multiple=True,
+        callback=_variables,
+        help="%(VAR)s in the ini.",
+    ),
+    click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True),
         default=300.0,
         metavar="SECONDS",
         show_default=True,
-        help="How long to wait for the answer.",
+        help="How long to wait for an answer.",
     ),
-    variables,
 )
 
 
 def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which host is meant."""
+    """Add the options that say which host is meant; hand them over as ``where``."""
+
+    @functools.wraps(command)
+    def reached(
+        *,
+        variables_of_ini: dict[str, str],
+        variables: dict[str, str] | None = None,
+        **given: Any,
+    ) -> Any:
+        keys = ("ini", "url", "token_file", "ledger", "server_name", "timeout")
+        where = Where(
+            **{key: given.pop(key) for key in keys},
+            variables={**variables_of_ini, **(variables or {})},
+        )
+        return command(where=where, **given)
+
+    wrapped: Callable[..., Any] = reached
     for option in reversed(_REACHING):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def waiting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--wait`` and ``--no-wait``; hand them over as seconds, ``wait``."""
+
+    @functools.wraps(command)
+    def waits(*, wait: float, no_wait: bool, **given: Any) -> Any:
+        return command(wait=0.0 if no_wait else wait, **given)
+
+    seconds = click.option(
+        "--wait",
+        type=click.FloatRange(0, 3600),
+        default=120.0,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long all nodes may take; then it is taken back.",
+    )
+    at_once = click.option(
+        "--no-wait", is_flag=True, help="Propose it, and end at once."
+    )
+    return seconds(at_once(waits))
+
+
+note = click.option("--note", default="", metavar="TEXT", help="Why, for the history.")
+if_match = click.option(
+    "--if-match",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Only if generation N is the active one.",
+)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pointsman.control.application import services
+from pointsman import identity
+from pointsman.cli.sections import has_ledger
+from pointsman.control.services import documents_of
 from pointsman.errors import did_you_mean
 from pointsman.node import Node
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from pointsman.cli.sections import Section
     from pointsman.model import Report
+    from pointsman.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +40,21 @@ class Checked:
 
 def check(section: Section) -> Checked:
     """Scan, rehearse and load what the section wants; then let go of all."""
-    with _silence(), TemporaryDirectory(prefix="pointsman-check-") as work:
+    with silence(), TemporaryDirectory(prefix="pointsman-check-") as work:
         # As a start does: services may want to put their files there.
         section.settings.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Who has which name and path decides clashes as at the next start.
-        with contextlib.suppress(OSError):
-            shutil.copy(section.settings.work_dir / "claims.json", work)
         settings = replace(
-            section.settings, rehearse=True, keep_warm=0.0, work_dir=Path(work)
+            section.settings,
+            rehearse=True,
+            keep_warm=0.0,
+            work_dir=Path(work),
+            ledger_url=_ledger(section.settings),
         )
         node = Node(settings, section.global_conf, starts=False)
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 report = node.reload()
-            found = tuple(services(node))
+            found = tuple(documents_of(node))
         finally:
             node.close()
     # What failed offers no services: nothing can be said of their settings.
@@ -60,7 +63,7 @@ def check(section: Section) -> Checked:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep our own log lines back: the report tells the same."""
     log, nothing = logging.getLogger("pointsman"), logging.NullHandler()
     before = log.propagate
@@ -71,6 +74,14 @@ def _silence() -> Iterator[None]:
     finally:
         log.removeHandler(nothing)
         log.propagate = before
+
+
+def _ledger(settings: Settings) -> str:
+    """Return the ledger of the next start, which is only read; "" if there is none.
+
+    What is deployed, and who has which name and path, is known from it.
+    """
+    return identity.ledger_url(settings) if has_ledger(settings) else ""
 
 
 def _warnings(section: Section, found: tuple[dict[str, Any], ...]) -> tuple[str, ...]:

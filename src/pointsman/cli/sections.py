@@ -5,10 +5,12 @@ from __future__ import annotations
 from configparser import Error as IniError
 from configparser import RawConfigParser
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paste.deploy.loadwsgi import APP, FILTER, SERVER, loadcontext
 
+from pointsman import identity
 from pointsman import settings as settings_module
 from pointsman.errors import ConfigError
 from pointsman.serving import settings as server_settings
@@ -17,7 +19,6 @@ from pointsman.wsgi import app_factory, filter_factory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pointsman.settings import Settings
 
@@ -62,6 +63,13 @@ def hosts(ini: Path, variables: Mapping[str, str]) -> list[Section]:
         message = f"{ini}: no section has use = egg:pointsman"
         raise ConfigError(message)
     return sorted(found.values(), key=lambda one: one.name != "app:main")
+
+
+def has_ledger(settings: Settings) -> bool:
+    """Tell whether there is a ledger; one in a server of its own counts as there."""
+    url = identity.ledger_url(settings)
+    file = url.partition("?")[0].removeprefix("sqlite:///")
+    return file == url or Path(file).is_file()
 
 
 def names(ini: Path) -> list[str]:

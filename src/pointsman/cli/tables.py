@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _STYLES = {
     "added": "green",
@@ -19,6 +18,24 @@ _STYLES = {
     "unchanged": "dim",
     "host": "dim",
     "failed": "bold red",
+    "active": "bold green",
+    "retired": "dim",
+    "staging": "yellow",
+    "queued": "yellow",
+    "ready": "green",
+    "behind": "bold red",
+    "gone": "red",
+    "stopped": "yellow",
+    "valid": "green",
+    "revoked": "dim",
+    "expired": "dim",
+}
+# The controls of ASCII as ^X, those of Latin-1 as what stands for the unprintable.
+_CONTROLS = {
+    **{code: f"^{chr(code ^ 0x40)}" for code in (*range(0x20), 0x7F)},
+    **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
+    ord("\n"): "\n",
+    ord("\t"): "\t",
 }
 # A file or a pipe has no width; a table for it must not be folded.
 _WIDE = 1000
@@ -35,37 +52,65 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=1))  # noqa: T201 - its purpose
 
 
-def print_report(report: Mapping[str, Any]) -> None:
-    """Print what became of each package, then what went wrong, whole."""
-    table = _table("package", "status", "services", "why")
-    for one in report["packages"]:
-        status = Text(one["status"], style=_STYLES.get(one["status"], ""))
-        names = ", ".join(one["services"])
-        table.add_row(Text(one["package"]), status, Text(names), Text(one["reason"]))
-    console = out()
-    console.print(table)
-    for one in report["packages"]:
-        if one["traceback"]:
-            console.print(Text(f"\n{one['package']}:\n{one['traceback'].rstrip()}"))
-    for problem in report["problems"]:
-        console.print(Text(f"{problem['where']}: {problem['reason']}", style="red"))
-    for name in report["stuck"]:
-        sentence = f"{name} is stuck: only a restart of the process frees it"
-        console.print(Text(sentence, style="red"))
-
-
-def print_services(services: Iterable[Mapping[str, Any]]) -> None:
-    """Print the services, in order of their paths."""
-    table = _table("path", "service", "package", "version", "in flight", "from")
-    for one in services:
-        version, busy = str(one["digest"])[:12], str(one["in_flight"])
-        texts = (one["path"], one["name"], one["package"], version, busy, one["origin"])
-        table.add_row(*map(Text, texts))
-    out().print(table)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def table(*columns: str) -> Table:
+    """Return an empty table."""
+    found = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+        found.add_column(column, overflow="fold")
+    return found
+
+
+def text(content: str, style: str = "") -> Text:
+    """Return a text as a terminal may show it.
+
+    What came from an artifact or a name must not move the cursor or change the title
+    of a window: control characters are shown, not sent (ECMA-48).
+    """
+    return Text(content.translate(_CONTROLS), style=style)
+
+
+def status(word: str) -> Text:
+    """Return a word for what became of something, in its colour."""
+    return text(word, _STYLES.get(word, ""))
+
+
+def say(sentence: str, style: str = "") -> None:
+    """Print a line, which may be of several, as it is."""
+    out().print(text(sentence, style), soft_wrap=True)
+
+
+def local(moment: str | None) -> str:
+    """Return a moment of a document as the clock on the wall has it."""
+    if moment is None:
+        return ""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short(digest: str) -> str:
+    """Return as much of a digest as people compare."""
+    return digest[:12]
+
+
+def milliseconds(number: float | None) -> str:
+    """Return a duration as people say it."""
+    if number is None:
+        return ""
+    if number < 10:  # noqa: PLR2004
+        return f"{number:.1f} ms"
+    return f"{number:.0f} ms" if number < 10_000 else f"{number / 1000:.1f} s"  # noqa: PLR2004
+
+
+def traceback(told: str) -> None:
+    """Print a traceback, set off from what stands around it."""
+    for line in told.rstrip().splitlines():
+        say(f"    {line}", "dim" if line.startswith("  File") else "")
+
+
+def note(sentence: str) -> None:
+    """Say what people should know, and what is not the answer, on standard error."""
+    click.echo(f"pointsman: {text(sentence).plain}", err=True)
+
+
+def print_json_line(document: Any) -> None:
+    """Print one of several documents, on a line of its own."""
+    print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201 - its purpose

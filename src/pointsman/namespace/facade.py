@@ -15,14 +15,16 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+from importlib.metadata import DistributionFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pointsman.namespace import callers
+from pointsman.namespace import callers, distributions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from importlib.machinery import ModuleSpec
+    from importlib.metadata import Distribution
 
     from pointsman.namespace.space import Namespace, View
 
@@ -160,6 +162,13 @@ class Finder:
         """Return the spec in the caller's version (PEP 451), or None."""
         owner = owner_of(fullname)
         return owner.spec(fullname) if owner and owner.has(fullname) else None
+
+    @staticmethod
+    def find_distributions(
+        context: DistributionFinder.Context | None = None,
+    ) -> Iterable[Distribution]:
+        """Return what the caller's version is, where it is a wheel."""
+        return distributions.found(context or DistributionFinder.Context())
 
     @staticmethod
     def invalidate_caches() -> None:

@@ -112,6 +112,10 @@ class Watch:
         with self._lock:
             self._watched.append(watched)
 
+    def count(self) -> int:
+        """Return how many of them are still in memory; quick."""
+        return len(self._alive())
+
     def leaks(self, *, collect: bool = False) -> tuple[Leak, ...]:
         """Return what is still alive, the oldest first, with who holds it.
 

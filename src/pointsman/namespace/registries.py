@@ -46,6 +46,7 @@ class Belongings:
         field(default_factory=list)
     )
     handlers: list[tuple[logging.Logger, logging.Handler]] = field(default_factory=list)
+    silenced: list[tuple[logging.Logger, logging.Handler]] = field(default_factory=list)
     collectors: list[Collector] = field(default_factory=list)
 
 
@@ -92,8 +93,30 @@ def release(space: Namespace, heir: Namespace | None = None) -> None:
 
 def silence(space: Namespace) -> None:
     """Detach the log handlers of a version whose successor has its own."""
-    for logger, handler in space.belongings.handlers:
-        _quietly(space, logger.removeHandler, handler)
+    belongings = space.belongings
+    for logger, handler in belongings.handlers:
+        if handler in logger.handlers:  # it may have taken it away itself
+            belongings.silenced.append((logger, handler))
+            _quietly(space, logger.removeHandler, handler)
+
+
+def revive(space: Namespace) -> None:
+    """Undo `silence`, for a version that serves again; its metrics are those shown.
+
+    A metric that is the same in both versions has had one value all the time; others
+    go on where this version left them.  Metrics that only the other version has stay
+    until that is released.
+    """
+    belongings = space.belongings
+    while belongings.silenced:
+        logger, handler = belongings.silenced.pop(0)
+        _quietly(space, _ordinary["add_handler"], logger, handler)
+    with _lock:
+        for collector in belongings.collectors:
+            for other in _same_names(collector):
+                if other is not collector and _belongs_to(other, space.package.name):
+                    _withdraw(other)
+            _readmit(collector)
 
 
 def forget_lines(files: Iterable[str]) -> None:

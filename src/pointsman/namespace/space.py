@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pointsman.model import Package
 
-_edges = threading.Lock()  # guards every Namespace's ``imports`` and ``view``
+_edges = threading.Lock()  # guards every Namespace's edges and ``view``
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Namespace:
         self.codes = dict(codes or {})
         self.modules: dict[str, ModuleType] = {}
         self.imports: set[str] = set()  # names of the packages it imports from
+        self.imported: set[str] = set()  # a top-level module of each of them
         self.view = View(0)
         self.forgotten = False
         self.keeps_codes = False  # in a rehearsal, to hand them back
@@ -133,6 +134,7 @@ class Namespace:
             other = self.view.owners.get(top)
             if other is not None:
                 self.imports.add(other.package.name)
+                self.imported.add(top)
             return other
 
     def sees(self, other: Namespace) -> bool:
@@ -147,7 +149,7 @@ class Namespace:
             space = todo.pop()
             if space not in found:
                 found.add(space)
-                owners = (space.view.owners.get(name) for name in tuple(space.imports))
+                owners = (space.view.owners.get(top) for top in tuple(space.imported))
                 todo.extend(owner for owner in owners if owner is not None)
         return frozenset(found)
 
@@ -212,6 +214,20 @@ class Namespace:
             message += ", which was retired; end its threads in stop()"
         return ModuleNotFoundError(message, name=name)
 
+    def _not_found(
+        self, name: str, parent_name: str, parent: ModuleType | None
+    ) -> ModuleNotFoundError:
+        message = f"No module named {name!r}"
+        top = name.partition(".")[0]
+        if parent is not None and not hasattr(parent, "__path__"):
+            message += f"; {parent_name!r} is not a package"
+        elif name != top and self._table.get(top, "") is None:
+            message += (
+                f"; {top!r} is a folder of {self.package.name} alone, since a "
+                "namespace package (PEP 420) cannot be spread over packages"
+            )
+        return ModuleNotFoundError(message, name=name)
+
     def _first(self, name: str) -> ModuleType:
         parent_name, _, child = name.rpartition(".")
         parent = self.load(parent_name) if parent_name else None
@@ -221,7 +237,7 @@ class Namespace:
             reason = isolation.extension(name, self.package.artifact.files)
             if reason is not None:
                 raise ImportError(reason, name=name)
-            raise _not_found(name, parent_name, parent)
+            raise self._not_found(name, parent_name, parent)
         module = self._execute(name, parent, child)
         if parent is not None:
             setattr(parent, child, module)
@@ -301,12 +317,3 @@ def _new_module(spec: ModuleSpec) -> ModuleType:
 def _initializing(module: ModuleType | None) -> bool:
     spec = getattr(module, "__spec__", None)
     return bool(getattr(spec, "_initializing", False))
-
-
-def _not_found(
-    name: str, parent_name: str, parent: ModuleType | None
-) -> ModuleNotFoundError:
-    message = f"No module named {name!r}"
-    if parent is not None and not hasattr(parent, "__path__"):
-        message += f"; {parent_name!r} is not a package"
-    return ModuleNotFoundError(message, name=name)

@@ -25,3 +25,11 @@ def module_table(files: Mapping[str, bytes]) -> dict[str, str | None]:
         elif not (table.get(".".join(parts)) or "").endswith("/__init__.py"):
             table[".".join(parts)] = path
     return table
+
+
+def tops(files: Mapping[str, bytes]) -> frozenset[str]:
+    """Return the top-level names of the modules among ``files``.
+
+    Each has one owner in a process: it must be nobody else's, the host's neither.
+    """
+    return frozenset(name.partition(".")[0] for name in module_table(files))

@@ -14,15 +14,15 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import Error, LoadError
-from pointsman.model import Artifact, Kind, Package
+from pointsman.model import Artifact, Declared, Kind, Package
 from pointsman.namespace import facade
 from pointsman.namespace.execution import announce
 from pointsman.namespace.space import Namespace, View
-from pointsman.reading import walk
 from pointsman.rehearsal import wire
 from pointsman.runtime import inprocess
 from pointsman.runtime.inprocess import Loaded
@@ -42,24 +42,36 @@ Described = dict[str, Any]
 def describe(loaded: Loaded) -> Described:
     """Return what a rehearsal has to know of a version that is laid out."""
     package = loaded.package
+    artifact = package.artifact
     return {
         "name": package.name,
-        "kind": package.artifact.kind.value,
-        "digest": package.artifact.digest,
-        "origin": package.artifact.origin,
+        "kind": artifact.kind.value,
+        "digest": artifact.digest,
+        "given_digest": artifact.given_digest,
+        "files": list(artifact.files),
+        "files_digest": artifact.files_digest,
+        "origin": artifact.origin,
         "offers": list(package.offers),
+        "declared": [list(astuple(one)) for one in package.declared],
         "source": package.source,
         "root": str(loaded.space.root) if loaded.space else "",
+        "tops": sorted(loaded.space.tops) if loaded.space else [],
     }
 
 
 class _World(Mapping[str, Namespace]):
-    """The namespaces of a rehearsal, opened when something imports from them."""
+    """The namespaces of a rehearsal, opened when something imports from them.
+
+    By top-level module name, as a `View` has its owners; `loaded` is by package.
+    """
 
     def __init__(
         self, described: Mapping[str, Described], codes: Mapping[str, dict[str, bytes]]
     ) -> None:
         self._described = described
+        self._packages = {
+            top: name for name, one in described.items() for top in one["tops"]
+        }
         self._codes = codes
         self._opened: dict[str, Loaded] = {}
         self._view = View(0, self)
@@ -79,31 +91,58 @@ class _World(Mapping[str, Namespace]):
         space.keeps_codes = True
         return Loaded(package, space)
 
-    def __getitem__(self, name: str) -> Namespace:
-        space = self.loaded(name).space
-        if space is None:
-            raise KeyError(name)
+    def __getitem__(self, top: str) -> Namespace:
+        space = self.loaded(self._packages[top]).space
+        if space is None:  # pragma: no cover - only a namespace has names
+            raise KeyError(top)
         return space
 
+    def __contains__(self, top: object) -> bool:
+        return top in self._packages
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._described)
+        return iter(self._packages)
 
     def __len__(self) -> int:
-        return len(self._described)
+        return len(self._packages)
 
 
 def _package(described: Described) -> Package:
     root, kind = Path(described["root"]), Kind(described["kind"])
-    files: dict[str, bytes] = {}
-    if kind is not Kind.HOST:
-        files = {p.relative_to(root).as_posix(): p.read_bytes() for p in walk(root)}
-    artifact = Artifact(described["name"], kind, files, described["origin"])
-    if artifact.digest != described["digest"]:
-        reason = f"{root} is not what was laid out there; something has changed it"
-        raise LoadError(described["name"], reason)
-    return Package(
-        described["name"], artifact, tuple(described["offers"]), described["source"]
+    try:
+        files = {path: (root / path).read_bytes() for path in described["files"]}
+    except FileNotFoundError as error:
+        raise _changed(described) from error
+    artifact = Artifact(
+        described["name"],
+        kind,
+        files,
+        described["origin"],
+        given_digest=described["given_digest"],
     )
+    if artifact.files_digest != described["files_digest"]:
+        raise _changed(described)
+    return Package(
+        described["name"],
+        artifact,
+        tuple(described["offers"]),
+        described["source"],
+        tuple(_declared(one) for one in described["declared"]),
+    )
+
+
+def _declared(fields: list[Any]) -> Declared:
+    name, use, path, factory, settings = fields
+    return Declared(
+        name, use, path, factory, tuple((key, text) for key, text in settings)
+    )
+
+
+def _changed(described: Described) -> LoadError:
+    reason = (
+        f"{described['root']} is not what was laid out there; something has changed it"
+    )
+    return LoadError(described["name"], reason)
 
 
 def run(

@@ -20,13 +20,14 @@ from pointsman.namespace import callers, facade, imports, isolation, registries
 from pointsman.namespace.execution import execution
 from pointsman.namespace.leaks import Watch
 from pointsman.namespace.space import Namespace
+from pointsman.runtime.declarations import missing_module, module_of
 from pointsman.runtime.services import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from pointsman.model import Package
+    from pointsman.model import Declared, Package
     from pointsman.namespace.unpacked import Unpacked
     from pointsman.runtime.services import Mounted, Surroundings
 
@@ -151,9 +152,10 @@ def load(loaded: Loaded, around: Surroundings) -> None:
     with execution(package.name):
         with _Blame(loaded, "failed while it was imported"):
             modules = {name: _module(loaded, name) for name in package.offers}
+            used = {module_of(one): _used(loaded, one) for one in package.declared}
         with _Blame(loaded, "failed while its services were made"):
             loaded.services = callers.marked(loaded.space)(
-                mounted, package, modules, around
+                mounted, package, modules, used, around
             )
         with _Blame(loaded, "was refused by its own check()"):
             _hooks(loaded, "check")
@@ -194,6 +196,23 @@ def _module(loaded: Loaded, name: str) -> ModuleType:
     if loaded.space is not None:
         return loaded.space.load(name)
     return importlib.import_module(name)
+
+
+def _used(loaded: Loaded, one: Declared) -> ModuleType:
+    """Import the module of a declared service: its own, or one that it can import."""
+    name, space = module_of(one), loaded.space
+    if space is None:
+        return importlib.import_module(name)
+    if space.has(name):
+        return space.load(name)
+    try:
+        if name.partition(".")[0] not in space.tops:
+            found: ModuleType = space.import_name(name, {}, ("__name__",), 0)
+            return found
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports something that is not
+    raise missing_module(loaded.package, one, space.names)
 
 
 def _hooks(loaded: Loaded, hook: str) -> None:

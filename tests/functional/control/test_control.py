@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pointsman.control.application import Control
+from pointsman.control.application import ROUTES
 from pointsman.control.token import TokenFile
 from pointsman.errors import ConfigError
 from site_folder import Answer, SiteFolder, get
@@ -20,6 +21,7 @@ from site_folder import Answer, SiteFolder, get
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pointsman.control.routes import Route
     from pointsman.wsgi import Host
 
 SERVICE = """
@@ -113,21 +115,23 @@ def test_probes_are_open(host: Host, path: str) -> None:
     assert "200 OK" == get(host, f"/_pointsman{path}").status
 
 
-def test_every_route_is_tried(host: Host) -> None:
-    """No route is left out above."""
-    api = {f"/api/v1/{name}" for name in ("reload", "packages", "services", "leaks")}
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
+def test_every_route_is_guarded(host: Host, route: Route) -> None:
+    """Without a token only the probes and the description answer, and not one more."""
+    path = re.sub(r"{\w+}", "1", route.path)
+    answer = get(host, f"/_pointsman{path}", REQUEST_METHOD=route.method)
+    is_open = route.path.startswith(("/health/", "/openapi"))
 
-    assert {*api, "/metrics", "/health/live", "/health/ready"} == set(
-        Control(host.node).routes
-    )
+    assert is_open == (route.role is None)
+    assert ("200 OK" if is_open else "401 Unauthorized") == answer.status
 
 
 def test_no_token_file(site: SiteFolder) -> None:
-    """Where the ini turns the token off, nobody may; the probes go on."""
+    """Where the ini turns the token off, there is none for this host; probes go on."""
     host = site.host(control__token_file="")
     given = {"HTTP_AUTHORIZATION": "Bearer x"}
 
-    assert ("403 Forbidden", "200 OK") == (
+    assert ("401 Unauthorized", "200 OK") == (
         get(host, f"{API}/reload", REQUEST_METHOD="POST", **given).status,
         get(host, "/_pointsman/health/live").status,
     )
@@ -177,10 +181,10 @@ def test_nothing_there(host: Host, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "method", "allow"),
     [
-        ("/api/v1/reload", "GET", "POST"),
-        ("/api/v1/reload", "DELETE", "POST"),
-        ("/api/v1/services", "POST", "GET, HEAD"),
-        ("/health/live", "PUT", "GET, HEAD"),
+        ("/api/v1/reload", "GET", "OPTIONS, POST"),
+        ("/api/v1/reload", "DELETE", "OPTIONS, POST"),
+        ("/api/v1/services", "POST", "GET, HEAD, OPTIONS"),
+        ("/health/live", "PUT", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_wrong_method(host: Host, path: str, method: str, allow: str) -> None:
@@ -223,6 +227,7 @@ def test_services(host: Host, site: SiteFolder) -> None:
             "package": "shop",
             "digest": package.artifact.digest,
             "origin": f"{site.services}/shop.py",
+            "state": "running",
             "in_flight": 0,
         }
     ] == document(ask(host, f"{API}/services"))["services"]
@@ -235,7 +240,9 @@ def test_metrics(host: Host) -> None:
     text = ask(host, "/_pointsman/metrics").text
 
     assert 'pointsman_requests_total{service="shop.hello"} 2.0' in text
-    assert "pointsman_generation 1.0" in text
+    assert "pointsman_generation 0.0" in text
+    assert "pointsman_switches_total 1.0" in text
+    assert "pointsman_ledger_up 1.0" in text
     assert 'pointsman_requests_in_flight{digest="' in text
 
 
@@ -267,8 +274,9 @@ def test_reload_tells_all(host: Host, site: SiteFolder) -> None:
         "wsgiref": "host",
     } == {name: one["status"] for name, one in found.items()}
     assert "200 OK" == answer.status
-    assert (os.getpid(), 3, [], []) == tuple(
-        document(answer)[key] for key in ("pid", "generation", "problems", "stuck")
+    assert (os.getpid(), 0, 3, [], []) == tuple(
+        document(answer)[key]
+        for key in ("pid", "generation", "switches", "problems", "stuck")
     )
     digest = host.node.traffic.versions["shop"].loaded.package.artifact.digest
     assert {
@@ -324,13 +332,19 @@ def test_reload_with_a_problem(host: Host, site: SiteFolder) -> None:
     assert [f"{site.list}:2"] == [one["where"] for one in document(answer)["problems"]]
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_reload_warns_of_other_processes(host: Host, *, several: bool) -> None:
-    """With several processes the answer says that it speaks for one."""
-    given = {"wsgi.multiprocess": several}
-    found = document(ask(host, f"{API}/reload", "POST", **given))
+def test_reload_tells_of_all_nodes(host: Host, site: SiteFolder) -> None:
+    """Every node reads its sources, and the answer waits for all of them."""
+    other = site.host()
+    site.write("coming.py", SERVICE)
+    found = document(ask(host, f"{API}/reload", "POST"))
+    packages = {
+        one["node"]: [each["package"] for each in one["reload"]["packages"]]
+        for one in found["nodes"]
+    }
 
-    assert several == ("several processes" in found.get("warning", ""))
+    assert {host.node.id: ["coming"], other.node.id: ["coming"]} == packages
+    assert [] == found["late"]
+    assert "hello" == get(other, "/coming/hello").text
 
 
 def test_reloads_that_come_together(host: Host, site: SiteFolder) -> None:
@@ -354,8 +368,10 @@ def test_reloads_that_come_together(host: Host, site: SiteFolder) -> None:
 def test_packages_tell_the_last_reload(host: Host) -> None:
     """What the last reload has answered can be asked for again."""
     first = document(ask(host, f"{API}/reload", "POST"))
+    again = document(ask(host, f"{API}/packages"))["reload"]
 
-    assert first == document(ask(host, f"{API}/packages"))
+    assert again == {key: first[key] for key in again}
+    assert "nodes" in first.keys() - again.keys()
 
 
 # THE FILE WITH THE TOKEN
@@ -417,7 +433,7 @@ def test_token_that_cannot_be_made(tmp_path: Path) -> None:
 MAKES = """
 import sys
 from pathlib import Path
-from pointsman.control.application import Control
+from pointsman.control.application import ROUTES
 from pointsman.control.token import TokenFile
 print("ready", flush=True)
 sys.stdin.readline()

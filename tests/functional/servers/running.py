@@ -75,13 +75,13 @@ def command(server: str, ini: Path, port: int) -> list[str]:
     """Return how to serve the ini, without a shell."""
     address = f"{HOST}:{port}"
     if server == "paster":
-        return _python("pointsman.serving.paster:main", "serve", str(ini))
+        return python("pointsman.serving.paster:main", "serve", str(ini))
     if server == "waitress":
         call = ("--call", "elsewhere:site")
-        return _python("waitress.runner:run", f"--listen={address}", *call)
+        return python("waitress.runner:run", f"--listen={address}", *call)
     if server == "gunicorn":
         two = ("--workers=2", "--threads=2", "--no-control-socket", "--bind", address)
-        return _python("gunicorn.app.wsgiapp:run", *two, "--paste", str(ini))
+        return python("gunicorn.app.wsgiapp:run", *two, "--paste", str(ini))
     threads = ("--enable-threads", "--processes=2", "--http-socket", address)
     return [*uwsgi(), *threads, "--ini-paste", str(ini)]
 
@@ -95,7 +95,8 @@ def uwsgi() -> list[str]:
     return [name, "--plugin=python3", "--master", "--die-on-term", "--need-app"]
 
 
-def _python(entry: str, *arguments: str) -> list[str]:
+def python(entry: str, *arguments: str) -> list[str]:
+    """Return how to call a function of a module as a command."""
     module, _, function = entry.partition(":")
     code = f"import sys; from {module} import {function}; sys.exit({function}())"
     return [sys.executable, "-c", code, *arguments]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from contextlib import closing
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,6 +131,29 @@ def test_filter_passes_on_what_no_service_has(server: RunningServer) -> None:
     assert (200, b"elsewhere /no/service") == (answer.status, answer.body)
 
 
+def test_answers_say_who_answered(server: RunningServer) -> None:
+    """A service's answers name generation and artifact, and those of the host do not.
+
+    Also a stream, a file, and what a service is answered for that has failed.
+    """
+    source = {path: server.site.services / path for path in ("shop.py", "files.py")}
+    digest = {
+        name: f"sha256:{sha256(path.read_bytes()).hexdigest()}"
+        for name, path in source.items()
+    }
+    asked = ("/version", "/stream", "/files", "/inject/value")
+
+    answers = [server.ask(path).headers for path in asked]
+    others = [server.ask(path).headers for path in ("/no", "/_pointsman/health/live")]
+
+    assert [
+        digest["files.py" if path == "/files" else "shop.py"] for path in asked
+    ] == [headers.get("Pointsman-Digest") for headers in answers]
+    assert ["0"] * 4 == [headers.get("Pointsman-Generation") for headers in answers]
+    assert not any("Pointsman-Digest" in headers for headers in others)
+    assert not any("Pointsman-Generation" in headers for headers in others)
+
+
 def test_streaming_body(server: RunningServer) -> None:
     """A generator's chunks arrive whole and in order."""
     expected = b"".join(b"1%04d" % n * 200 for n in range(300))
@@ -151,8 +175,6 @@ def test_file_wrapper_body(server: RunningServer) -> None:
 
 def test_upload(server: RunningServer) -> None:
     """A request's body reaches the service."""
-    from hashlib import sha256
-
     answer = server.ask("/upload", "POST", LARGE)
 
     assert sha256(LARGE).hexdigest() == answer.body.decode()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from site_folder import SiteFolder, get, outcomes, statuses
 
+from pointsman.errors import LedgerError
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 SERVICE = """
     from pointsman import Service
@@ -46,16 +49,40 @@ def test_a_restart_changes_nothing(site: SiteFolder) -> None:
 
 
 def test_without_claims_the_order_decides(site: SiteFolder) -> None:
-    """Claims that are lost or damaged cost no more than the order."""
+    """A ledger that is begun anew knows nobody; then the order of the list decides."""
     site.write("zeta.py", SERVICE)
     site.host().node.close()
     site.write("alpha.py", SERVICE)
-    claims = site.folder / "var" / "claims.json"
-    assert {"zeta.shop": "zeta", "/shop": "zeta"} == json.loads(claims.read_text())
-    claims.write_text("[1, 2")
+    (site.folder / "var" / "ledger.sqlite").unlink()
     host = site.host()
 
     assert "alpha" == get(host, "/shop").text
+
+
+def test_the_ledger_remembers_who_was_first(site: SiteFolder) -> None:
+    """Each name and each path is written down with its package."""
+    site.write("zeta.py", SERVICE)
+    host = site.host()
+
+    assert {"zeta.shop": "zeta", "/shop": "zeta"} == dict(host.node.ledger.mounts())
+
+
+def test_who_cannot_ask_the_ledger_serves_on(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Claims that cannot be written are logged, and cost no more than that."""
+    site.write("zeta.py", SERVICE)
+    host = site.host()
+
+    def lost(*_: object) -> None:
+        raise LedgerError("sqlite:///x", "is read-only")
+
+    monkeypatch.setattr(host.node.ledger, "keep_mounts", lost)
+    site.write("alpha.py", SERVICE.replace("/shop", "/other"))
+    host.node.reload()
+
+    assert "alpha" == get(host, "/other").text
+    assert "not written down: the ledger sqlite:///x: is read-only" in caplog.text
 
 
 def test_the_path_is_free_when_its_owner_goes(site: SiteFolder) -> None:

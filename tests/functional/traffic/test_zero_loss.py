@@ -18,7 +18,8 @@ of the real source.  Each of these loses requests, and is found out:
 * the table is read again, but what it says is taken for good the second time;
 * the version is unpinned before the body was sent;
 * the replaced versions are retired before the new table is published;
-* a version with requests in it counts as drained.
+* a version with requests in it counts as drained;
+* a version that was found due is ended although it was taken back since.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -132,29 +134,83 @@ def switched(kind: type[Host] = Host, *, retire_first: bool = False) -> Book:
     tracks = Traffic()
     current = book.version(0)
     tracks.publish(0, {"shop": current})
-    served = host(tracks, kind)
     retiring = Retirement(book.end, keep_warm=0.0, timeout=3600.0)
+    with asking(host(tracks, kind), book):
+        for number in range(1, SWITCHES + 1):
+            replaced, current = current, book.version(number)
+            if retire_first:
+                retiring.add([replaced])
+                time.sleep(WINDOW / 2)
+            tracks.publish(number, {"shop": current})
+            if not retire_first:
+                retiring.add([replaced])
+            time.sleep(WINDOW * 2 * random.random())
+    wait_for(lambda: not retiring.waiting(), "all replaced versions end")
+    retiring.close()
+    return book
+
+
+class SlowRetirement(Retirement):
+    """Takes a moment between finding a version due and ending it."""
+
+    def _due(self) -> list[Retired]:
+        due = super()._due()
+        if due:
+            time.sleep(random.random() * WINDOW * 10)
+        return due
+
+
+class Careless(SlowRetirement):
+    """Ends what was found due without looking again."""
+
+    def _finish(self, one: Retired) -> None:
+        self._end(one.version)
+        with self._wake:
+            if one in self._waiting:
+                self._waiting.remove(one)
+
+
+def switched_and_back(kind: type[Retirement]) -> tuple[Book, int]:
+    """Switch, and serve the replaced version again if it is still there."""
+    book = Book()
+    tracks = Traffic()
+    current = book.version(0)
+    tracks.publish(0, {"shop": current})
+    retiring = kind(book.end, keep_warm=0.0, timeout=3600.0)
+    taken_back = 0
+    with asking(host(tracks), book):
+        for number in range(1, SWITCHES // 2):
+            replaced, current = current, book.version(number)
+            tracks.publish(number, {"shop": current})
+            retiring.add([replaced])
+            time.sleep(WINDOW * 10 * random.random())
+            taken = retiring.take_back(replaced.__eq__)
+            if taken is not None:
+                taken_back += 1
+                tracks.publish(number, {"shop": taken})
+                retiring.add([current])
+                current = taken
+                time.sleep(WINDOW * 3)
+    wait_for(lambda: not retiring.waiting(), "all replaced versions end")
+    retiring.close()
+    return book, taken_back
+
+
+@contextmanager
+def asking(served: Host, book: Book) -> Iterator[None]:
+    """Let all clients ask until the end of the block."""
     over = threading.Event()
     threads = [
         threading.Thread(target=ask, args=(served, book, over)) for _ in range(CLIENTS)
     ]
     for thread in threads:
         thread.start()
-    for number in range(1, SWITCHES + 1):
-        replaced, current = current, book.version(number)
-        if retire_first:
-            retiring.add([replaced])
-            time.sleep(WINDOW / 2)
-        tracks.publish(number, {"shop": current})
-        if not retire_first:
-            retiring.add([replaced])
-        time.sleep(WINDOW * 2 * random.random())
-    over.set()
-    for thread in threads:
-        thread.join()
-    wait_for(lambda: not retiring.waiting(), "all replaced versions end")
-    retiring.close()
-    return book
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def ask(served: Host, book: Book, over: threading.Event) -> None:
@@ -245,5 +301,26 @@ def test_wrong_drain_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retirement, "POLL", 0.001)
 
     book = switched()
+
+    assert book.losses > 0
+
+
+@pytest.mark.usefixtures("_wide")
+def test_versions_that_come_back_are_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the moment in which a version is taken back, it serves or has ended."""
+    monkeypatch.setattr(retirement, "POLL", 0.001)
+
+    book, taken_back = switched_and_back(SlowRetirement)
+
+    assert 0 == book.losses
+    assert 0 < taken_back < SWITCHES
+
+
+@pytest.mark.usefixtures("_wide")
+def test_careless_end_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who ends what was taken back ends versions that serve."""
+    monkeypatch.setattr(retirement, "POLL", 0.001)
+
+    book, _ = switched_and_back(Careless)
 
     assert book.losses > 0

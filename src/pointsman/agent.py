@@ -1,0 +1,182 @@
+"""The one thread of a node that changes what it serves.  Engine.
+
+It takes `reconcile.Reconciler.step` again and again, and between two generations
+whatever else is to be done to what serves.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pointsman.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+#: How often the ledger is asked whether it has changed, in seconds: with nothing to
+#: do, and while other nodes decide about what is staged here.
+IDLE, BUSY = 0.025, 0.004
+
+#: After how many seconds a ledger that cannot be reached is tried again.
+AGAIN = 1.0
+
+
+class Agent:
+    """Runs a node's steps in a thread of its own.  Any thread may call.
+
+    After a fork, `start` in the child gives it a thread of its own.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[], float],
+        changed: Callable[[], bool],
+        busy: Callable[[], bool],
+    ) -> None:
+        """Call ``step`` when it asks for it, when ``changed``, and when woken.
+
+        ``busy`` tells that something is staged: then nothing else is done to what
+        serves.
+        """
+        self._step = step
+        self._changed = changed
+        self._busy = busy
+        self._thread: threading.Thread | None = None
+        self._alone = threading.RLock()  # held by whoever changes what serves
+        self._renew()
+        #: Why the ledger cannot be used at this moment; "" while it can.
+        self.cut_off = ""
+
+    def _renew(self) -> None:
+        self._tasks: queue.SimpleQueue[_Task[Any]] = queue.SimpleQueue()
+        self._wake = threading.Event()
+        self._closing = False
+        self._pid = os.getpid()
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether its thread runs in this process."""
+        return self._thread is not None and self._pid == os.getpid()
+
+    def start(self) -> None:
+        """Start the thread, once in each process."""
+        if self.is_running:
+            return
+        if self._pid != os.getpid():
+            self._alone = threading.RLock()
+        self._renew()
+        self._thread = threading.Thread(
+            target=self._run, name="pointsman-node", daemon=True
+        )
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let it look at the ledger at once."""
+        self._wake.set()
+
+    def call(self, work: Callable[[], Result]) -> Result:
+        """Do ``work`` when nothing is staged, in the thread; return what it returns.
+
+        Blocks until then.  Without a thread, it is done in the caller's.
+        """
+        thread = self._thread
+        if not self.is_running or thread is threading.current_thread():
+            with self._alone:
+                return work()
+        task = _Task(work)
+        self._tasks.put(task)
+        self.wake()
+        while not task.done.wait(0.5):
+            if thread is None or not thread.is_alive():
+                self._run_tasks()
+        return task.result()
+
+    def close(self) -> None:
+        """End the thread; what was asked before is done."""
+        self._closing = True
+        self._wake.set()
+        thread = self._thread if self.is_running else None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        self._thread = None
+        self._run_tasks()
+
+    def _run(self) -> None:
+        while not self._closing:
+            if not self._busy():
+                self._run_tasks()
+            delay = self._turn()
+            if delay > 0 and not self._closing:
+                self._wait(delay)
+
+    def _run_tasks(self) -> None:
+        while True:
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                return
+            with self._alone:
+                task.run()
+
+    def _turn(self) -> float:
+        try:
+            with self._alone:
+                delay = self._step()
+        except LedgerError as error:
+            if not self.cut_off:
+                _log.error("goes on alone: %s", error)
+            self.cut_off = str(error)
+            return AGAIN
+        except Exception:  # noqa: BLE001 - the top of this thread: it must go on
+            _log.exception("an error of pointsman itself")
+            return AGAIN
+        if self.cut_off:
+            _log.info("the ledger can be used again")
+            self.cut_off = ""
+        return delay
+
+    def _wait(self, delay: float) -> None:
+        """Wait for ``delay`` seconds, a change of the ledger, or a call."""
+        end = monotonic() + delay
+        while not self._closing:
+            left = end - monotonic()
+            pause = BUSY if self._busy() else IDLE
+            if left <= 0 or self._wake.wait(min(pause, left)):
+                self._wake.clear()
+                return
+            if not self.cut_off and self._has_changed():
+                return
+
+    def _has_changed(self) -> bool:
+        try:
+            return self._changed()
+        except LedgerError:
+            return True  # the next step says what is the matter
+
+
+class _Task(Generic[Result]):
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self._work = work
+        self._result: Result
+        self._error: BaseException | None = None
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            self._error = error
+        self.done.set()
+
+    def result(self) -> Result:
+        if self._error is not None:
+            raise self._error
+        return self._result

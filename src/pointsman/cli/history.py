@@ -1,0 +1,88 @@
+"""The commands that tell what was: history, show, events.  Edge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pointsman.cli import completing, differences, records, tables
+from pointsman.cli.options import ending, examples, reaching
+from pointsman.cli.reaching import reached
+
+if TYPE_CHECKING:
+    from pointsman.cli.where import Where
+
+
+@click.command(
+    epilog=examples("pointsman history", "pointsman history -n 100 --json | jq .")
+)
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="How many, the newest.",
+)
+@reaching
+@ending
+def history(*, count: int, where: Where, as_json: bool) -> int:
+    """List the generations, the newest first; → is what serves."""
+    with reached(where) as cluster:
+        document = cluster.generations(count)
+    if as_json:
+        tables.print_json(document)
+    else:
+        records.print_history(document["generations"])
+    return 0
+
+
+@click.command(
+    epilog=examples(
+        "pointsman show 12",
+        "pointsman show 12 --diff | less -R",
+        "pointsman show 12 --json | jq '.votes[].duration_ms'",
+    )
+)
+@click.argument("number", type=click.IntRange(1), shell_complete=completing.generations)
+@click.option("--diff", is_flag=True, help="And what its sources changed, by line.")
+@reaching
+@ending
+def show(*, number: int, diff: bool, where: Where, as_json: bool) -> int:
+    """Tell all about a generation: who, what, how each node voted, how long it took."""
+    with reached(where) as cluster:
+        document = cluster.generation(number)
+        if diff:
+            document["packages"] = cluster.diff(number)["packages"]
+    if as_json:
+        tables.print_json(document)
+        return 0
+    records.print_generation(document)
+    if diff:
+        differences.print_differences(document["packages"])
+    return 0
+
+
+@click.command(
+    epilog=examples("pointsman events", "pointsman events -n 1000 | grep lock")
+)
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="How many, the newest.",
+)
+@reaching
+@ending
+def events(*, count: int, where: Where, as_json: bool) -> int:
+    """List what was done, by whom and from where, the newest first."""
+    with reached(where) as cluster:
+        document = cluster.events(count)
+    if as_json:
+        tables.print_json(document)
+    else:
+        records.print_events(document["events"])
+    return 0

@@ -1,0 +1,335 @@
+"""Packages: what there is, and everything that changes it.  Edge."""
+
+from __future__ import annotations
+
+import base64
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from multipart import parse_options_header
+from webob import Response
+from webob.static import FileIter
+
+from pointsman.cluster import Role
+from pointsman.control import bodies, documents, multiparts, responses, results
+from pointsman.control import parameters as p
+from pointsman.control.preconditions import etag
+from pointsman.control.routes import Field, Route
+from pointsman.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pointsman.cluster import Contents, Entry
+    from pointsman.control.call import Call
+    from pointsman.model import Package
+
+# As `model.Artifact` takes it.
+PACKAGE = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}"
+
+
+def put(call: Call) -> Response:
+    """Deploy one package; the body is its artifact."""
+    name = call.path["name"]
+    if not re.fullmatch(PACKAGE, name):
+        detail = (
+            f"{name[:80]!a} cannot be the name of a package: it has letters, digits, "
+            "'_', '.' and '-' only, at most 200 of them"
+        )
+        raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail)
+    call.who.may_change([name])
+    if_match = call.if_match()
+    file = call.query["file"] or _disposition(call)
+    limit = call.node.settings.upload_limit
+    entry = _received(call, file, bodies.chunks(call.request, limit), name)
+    proposed = call.node.deployments.deploy(
+        [entry], call.actor, note=call.query["note"], if_match=if_match
+    )
+    return results.answer(call, proposed)
+
+
+def _disposition(call: Call) -> str:
+    header = call.request.environ.get("HTTP_CONTENT_DISPOSITION", "")
+    _, options = parse_options_header(header)
+    name: str = options.get("filename", "")
+    return name
+
+
+def _received(call: Call, file: str, chunks: Iterator[bytes], package: str) -> Entry:
+    try:
+        entry = call.node.deployments.receive(file, chunks, package=package)
+    except Exception:
+        call.figures.uploaded("refused")
+        raise
+    call.figures.uploaded("accepted", entry.size)
+    return entry
+
+
+def post(call: Call) -> Response:
+    """Deploy several packages as one generation, all or nothing."""
+    if_match = call.if_match()
+    entries, remove, note = _form(call)
+    call.who.may_change([*(entry.package for entry in entries), *remove])
+    if call.query["dry_run"]:
+        return responses.of_json(
+            documents.plan(call.node.deployments.plan(entries, remove))
+        )
+    proposed = call.node.deployments.deploy(
+        entries,
+        call.actor,
+        note=note or call.query["note"],
+        if_match=if_match,
+        remove=remove,
+    )
+    return results.answer(call, proposed)
+
+
+def plan(call: Call) -> Response:
+    """Tell what deploying several packages would change."""
+    entries, remove, _ = _form(call)
+    call.who.may_change([*(entry.package for entry in entries), *remove])
+    return responses.of_json(
+        documents.plan(call.node.deployments.plan(entries, remove))
+    )
+
+
+def _form(call: Call) -> tuple[list[Entry], list[str], str]:
+    """Take in all parts; nothing is proposed yet."""
+    entries: dict[str, Entry] = {}
+    remove: list[str] = []
+    note = ""
+    # Checked before a byte is read: this is cheap, and the client hears of it soon.
+    content_type = call.request.environ.get("CONTENT_TYPE", "")
+    multiparts.boundary(content_type)
+    chunks = bodies.chunks(call.request, 0)
+    for part in multiparts.parts(content_type, chunks):
+        if isinstance(part, multiparts.File):
+            entry = _received(call, part.file, part.chunks, "")
+            _once(entry.package, [*entries, *remove])
+            entries[entry.package] = entry
+        elif part.name == "remove":
+            _once(part.value, [*entries, *remove])
+            remove.append(part.value)
+        elif part.name == "note":
+            note = part.value
+        else:
+            raise _no_field(part.name)
+    if not entries and not remove:
+        raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", "the form has no file")
+    return list(entries.values()), remove, note
+
+
+def _once(package: str, known: list[str]) -> None:
+    if package in known:
+        detail = f"{package[:200]!a} is in this form twice"
+        raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail)
+
+
+def _no_field(name: str) -> Refused:
+    detail = (
+        f"there is no field {name[:80]!a}; parts with a file name are artifacts, "
+        "and there are the fields remove and note"
+    )
+    return Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail)
+
+
+# TAKING AWAY AND BACK
+
+
+def delete(call: Call) -> Response:
+    """Undeploy one package."""
+    return _undeploy(call, [call.path["name"]])
+
+
+def delete_several(call: Call) -> Response:
+    """Undeploy several packages as one generation."""
+    names = call.query["name"]
+    if not names:
+        detail = "say which: ?name=crm&name=shop"
+        raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail)
+    return _undeploy(call, names)
+
+
+def _undeploy(call: Call, names: list[str]) -> Response:
+    deployments, cascade = call.node.deployments, call.query["cascade"]
+    call.who.may_change(names)
+    if cascade:
+        call.who.may_change(deployments.importers(names))
+    proposed = deployments.undeploy(
+        names,
+        call.actor,
+        cascade=cascade,
+        note=call.query["note"],
+        if_match=call.if_match(),
+    )
+    return results.answer(call, proposed)
+
+
+def rollback(call: Call) -> Response:
+    """Let a package be again what it was."""
+    name = call.path["name"]
+    call.who.may_change([name])
+    body = bodies.json_object(call.request, {"to": (int, str, type(None)), "note": str})
+    proposed = call.node.deployments.rollback(
+        name,
+        call.actor,
+        to=body.get("to"),
+        note=body.get("note", "") or call.query["note"],
+        if_match=call.if_match(),
+    )
+    return results.answer(call, proposed)
+
+
+# LOOKING
+
+
+def listing(call: Call) -> Response:
+    """Return all packages: those of the active generation, and static ones."""
+    active = call.node.deployments.active()
+    last = call.node.last
+    document = {
+        "generation": active.number,
+        "packages": _packages(call, active),
+        "reload": documents.report(last) if last else None,
+    }
+    return responses.of_json(document, ETag=etag(active.number))
+
+
+def one(call: Call) -> Response:
+    """Return one package."""
+    active = call.node.deployments.active()
+    name = call.path["name"]
+    found = [each for each in _packages(call, active) if each["package"] == name]
+    if not found:
+        raise _no_package(name)
+    return responses.of_json(found[0], ETag=etag(active.number))
+
+
+def artifact(call: Call) -> Response:
+    """Return the file that a package of the active generation came in."""
+    entry = call.node.deployments.active().entries.get(call.path["name"])
+    if entry is None:
+        raise _no_package(call.path["name"])
+    digest = base64.b64encode(bytes.fromhex(entry.digest)).decode()
+    file = call.node.artifacts.path(entry.digest).open("rb")
+    response = Response(app_iter=FileIter(file), content_type=_BYTES)
+    response.content_length = entry.size
+    response.headers["Content-Disposition"] = f'attachment; filename="{entry.file}"'
+    response.headers["Content-Digest"] = f"sha-256=:{digest}:"
+    response.headers["ETag"] = f'"{entry.digest}"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _no_package(name: str) -> Refused:
+    detail = f"there is no package {name[:200]!a} in the active generation"
+    return Refused(HTTPStatus.NOT_FOUND, "Not Found", detail)
+
+
+def _packages(call: Call, active: Contents) -> list[dict[str, Any]]:
+    """Return the active ones, then the static ones, each by name."""
+    node = call.node
+    found = [
+        {**(documents.entry(entry) or {}), "status": "active", "services": []}
+        for _, entry in sorted(active.entries.items())
+    ]
+    names = {each["package"]: each for each in found}
+    for name, version in sorted(node.traffic.versions.items()):
+        services = [service.mount.service for service in version.loaded.services]
+        package = version.loaded.package
+        if name not in names:
+            names[name] = _static(package, "static")
+            found.append(names[name])
+        names[name]["services"] = services
+    hidden = (p for p in node.local.static.packages if p.name in node.shadowed)
+    return found + [_static(package, "shadowed") for package in hidden]
+
+
+def _static(package: Package, status: str) -> dict[str, Any]:
+    artifact = package.artifact
+    return {
+        "package": package.name,
+        "digest": artifact.digest,
+        "kind": str(artifact.kind),
+        "file": artifact.origin,
+        "source": package.source or artifact.origin,
+        "version": "",
+        "size": sum(map(len, artifact.files.values())),
+        "services": [],
+        "status": status,
+    }
+
+
+_BYTES = "application/octet-stream"
+_BASE, _ONE = "/api/v1/packages", "/api/v1/packages/{name}"
+_DONE = {200: "Deployment", 202: "Deployment"}
+_CHANGE = (400, 404, 409, 412, 422, 423, 503, 504)
+_ARRIVAL = (*_CHANGE, 411, 413, 415, 507)
+_NAMES = Field("name", "text", "a package; may be repeated", repeated=True)
+
+ROUTES = (
+    Route("GET", _BASE, Role.VIEWER, listing, {200: "Packages"}, (503,)),
+    Route(
+        "POST",
+        _BASE,
+        Role.DEPLOYER,
+        post,
+        {200: "DeploymentOrPlan", 202: "Deployment"},
+        _ARRIVAL,
+        (p.WAIT, p.NOTE, p.DRY_RUN),
+        "files",
+    ),
+    Route(
+        "DELETE",
+        _BASE,
+        Role.DEPLOYER,
+        delete_several,
+        _DONE,
+        _CHANGE,
+        (_NAMES, p.WAIT, p.NOTE, p.CASCADE),
+    ),
+    Route("GET", _ONE, Role.VIEWER, one, {200: "Package"}, (404, 503)),
+    Route(
+        "PUT",
+        _ONE,
+        Role.DEPLOYER,
+        put,
+        _DONE,
+        _ARRIVAL,
+        (p.WAIT, p.NOTE, p.FILE),
+        "artifact",
+    ),
+    Route(
+        "DELETE",
+        _ONE,
+        Role.DEPLOYER,
+        delete,
+        _DONE,
+        _CHANGE,
+        (p.WAIT, p.NOTE, p.CASCADE),
+    ),
+    Route(
+        "GET", f"{_ONE}/artifact", Role.VIEWER, artifact, {200: "Artifact"}, (404, 503)
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/rollback",
+        Role.DEPLOYER,
+        rollback,
+        _DONE,
+        (*_CHANGE, 413),
+        (p.WAIT, p.NOTE),
+        "Rollback",
+    ),
+    Route(
+        "POST",
+        "/api/v1/plan",
+        Role.DEPLOYER,
+        plan,
+        {200: "Plan"},
+        (400, 404, 411, 413, 415, 422, 503, 507),
+        (),
+        "files",
+    ),
+)

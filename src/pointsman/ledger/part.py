@@ -1,0 +1,71 @@
+"""What all parts of the ledger have: a database, and the audit log.  Effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import insert, select
+
+from pointsman.ledger.schema import cluster, event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection, Insert, Row
+
+    from pointsman.cluster import Actor
+    from pointsman.ledger.database import Database
+
+_LOCK: Final = select(cluster).where(cluster.c.id == 1).with_for_update()
+_EVENT: Final = insert(event).inline()
+
+
+class Part:
+    """Some methods of the ledger.  Any thread."""
+
+    def __init__(self, database: Database) -> None:
+        """Work on ``database``."""
+        self._database = database
+        self.url = database.url
+
+    def _lock(self, connection: Connection) -> Row[tuple[object, ...]]:
+        """Lock the cluster row, before anything else is read; return it.
+
+        Without it, a decision and a joining node could both be committed that do
+        not know of each other.  SQLite renders no ``FOR UPDATE``: its writing
+        transactions hold the one lock from their beginning.
+        """
+        return connection.execute(_LOCK).one()
+
+    @staticmethod
+    def _insert(
+        connection: Connection, statement: Insert, values: Mapping[str, object]
+    ) -> int:
+        """Insert a row into a table that numbers its rows; return the number."""
+        made = connection.execute(statement, values).inserted_primary_key
+        assert made is not None  # noqa: S101 - for the type
+        return int(made[0])
+
+    def _note(
+        self,
+        connection: Connection,
+        actor: Actor,
+        what: str,
+        subject: str = "",
+        *,
+        generation: int | None = None,
+        detail: str = "",
+    ) -> None:
+        """Add a line to the audit log."""
+        connection.execute(
+            _EVENT,
+            {
+                "at": self._database.now(connection),
+                "actor": actor.name,
+                "address": actor.address,
+                "what": what,
+                "subject": subject,
+                "generation": generation,
+                "detail": detail,
+            },
+        )

@@ -1,0 +1,34 @@
+"""The ledger, of its parts.  Effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pointsman.ledger.artifacts import Artifacts
+from pointsman.ledger.directories import Directories
+from pointsman.ledger.generations import Generations
+from pointsman.ledger.nodes import Nodes
+from pointsman.ledger.people import People
+from pointsman.ledger.pruning import Pruning
+
+if TYPE_CHECKING:
+    from pointsman.interfaces import Ledger
+
+
+class SqlLedger(Generations, Nodes, Artifacts, Directories, People, Pruning):
+    """`interfaces.Ledger` on any database that SQLAlchemy knows.  Any thread."""
+
+    def close(self) -> None:
+        """See `interfaces.Ledger.close`."""
+        self._database.close()
+
+    def check(self) -> tuple[str, ...]:
+        """See `interfaces.Ledger.check`: the database's own check, then our digests."""
+        damage = self._database.damage()
+        return damage or tuple(self._damaged_artifacts())
+
+
+if TYPE_CHECKING:
+
+    def _conforms(ledger: SqlLedger) -> Ledger:
+        return ledger

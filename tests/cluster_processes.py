@@ -1,0 +1,260 @@
+"""How the servers of a cluster are started, asked, and ended: real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from contextlib import suppress
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import httpx
+
+from system_packages import require
+from waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[1]
+API = "/_pointsman/api/v1"
+# WebOb 1.8 imports cgi; every other warning is an error in the servers too.
+_WARNINGS = ("-W", "error", "-W", "ignore:'cgi' is deprecated:DeprecationWarning")
+
+
+def importable() -> list[str]:
+    """Return the folders of our modules and eggs, without the standard library."""
+    standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    return [
+        path
+        for path in sys.path
+        if path and path not in standard and not path.endswith((".zip", "lib-dynload"))
+    ]
+
+
+def python(entry: str, *arguments: str) -> list[str]:
+    """Return how to run a console script's function in a process of its own."""
+    module, _, function = entry.partition(":")
+    code = f"import sys; from {module} import {function}; sys.exit({function}())"
+    return [sys.executable, *_WARNINGS, "-c", code, *arguments]
+
+
+class Server:
+    """One server: a process, with children where it has several nodes."""
+
+    nodes: ClassVar[int] = 1
+
+    def __init__(self, ini: Path, port: int) -> None:
+        self.ini, self.port = ini, port
+        self.log = ini.with_suffix(".log")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """Return what is run, without a shell."""
+        return python("pointsman.serving.paster:main", "serve", str(self.ini))
+
+    # PROCESS
+
+    def launch(self, prefix: tuple[str, ...] = (), **environment: str) -> Self:
+        """Run it, and wait for nothing; ``prefix`` is a command that runs commands."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        paths = os.pathsep.join([str(self.ini.parent), *importable()])
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*prefix, *self.command()],
+                cwd=self.ini.parent,
+                env={**clean, "PYTHONPATH": paths, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self
+
+    def start(self, prefix: tuple[str, ...] = (), **environment: str) -> Self:
+        """Run it, and wait until it says that it is ready."""
+        self.launch(prefix, **environment)
+        wait_for(self.is_ready, f"{self.ini.name} is ready", 60)
+        return self
+
+    def is_ready(self) -> bool:
+        """Tell whether it answers and is ready; fail when it has ended."""
+        path = "/_pointsman/health/ready"
+        return self.answers() and self.get(path).status_code == 200
+
+    def answers(self) -> bool:
+        """Tell whether it answers, ready or not; fail when it has ended."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        with suppress(httpx.HTTPError):
+            return bool(self.get("/_pointsman/health/live").status_code)
+        return False
+
+    def wait_for_its_end(self) -> int:
+        """Wait until the process has ended; return how, negative by a signal."""
+        assert self.process is not None
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(self.log.read_text()) from None
+
+    def stop(self) -> int:
+        """Let it finish its requests and end."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait_for_its_end()
+
+    def kill(self) -> None:
+        """End it with all that it has started, as a power switch would."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    # CALLS
+
+    @property
+    def token(self) -> str:
+        """Return the administrator's token of this machine."""
+        return (self.ini.parent / "control.token").read_text().strip()
+
+    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask on a connection of its own, with the token for the control surface."""
+        headers = {"Connection": "close", **more.pop("headers", {})}
+        if path.startswith(API):
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        url = f"http://127.0.0.1:{self.port}{path}"
+        more.setdefault("timeout", 60)
+        return httpx.request(method, url, headers=headers, trust_env=False, **more)
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        """Ask for a page."""
+        return self.request("GET", path, **more)
+
+    def text(self, path: str = "/shop") -> str:
+        """Return what a service answers, or the status when it is none of 200."""
+        answer = self.get(path)
+        return answer.text if answer.status_code == 200 else str(answer.status_code)
+
+    def put(
+        self, package: str, source: str | bytes, wait: float = 30, **headers: str
+    ) -> httpx.Response:
+        """Upload a package and wait for what becomes of it."""
+        return self.request(
+            "PUT",
+            f"{API}/packages/{package}?wait={wait:g}",
+            content=source,
+            headers=headers,
+        )
+
+    def post(self, sources: Mapping[str, str], wait: float = 30) -> httpx.Response:
+        """Upload modules that go together, by name."""
+        files = [("file", (f"{name}.py", text)) for name, text in sources.items()]
+        return self.request("POST", f"{API}/packages?wait={wait:g}", files=files)
+
+    def deploy(self, **sources: str) -> httpx.Response:
+        """Upload modules that must become active."""
+        answer = self.post(sources)
+        assert 200 == answer.status_code, answer.text
+        return answer
+
+
+class Gunicorn(Server):
+    """Two workers, each a node."""
+
+    nodes = 2
+
+    def command(self) -> list[str]:
+        two = ("--workers=2", "--threads=4", "--no-control-socket")
+        bind = ("--bind", f"127.0.0.1:{self.port}", "--graceful-timeout=10")
+        return python("gunicorn.app.wsgiapp:run", *two, *bind, "--paste", str(self.ini))
+
+
+class Apache(Server):
+    """A daemon group of mod_wsgi with two processes, as www-data where we are root.
+
+    It runs the system's Python.  The folder of the ini must be one that www-data
+    can reach; the sources are bound into it where they lie out of its reach.
+    """
+
+    nodes = 2
+
+    def command(self) -> list[str]:
+        minor = sys.version_info[1]
+        modules = Path("/usr/lib/apache2/modules")
+        wsgi = modules / f"mod_wsgi.so-3.{minor}"
+        require(str(wsgi), "libapache2-mod-wsgi-py3")
+        apache = require("/usr/sbin/apache2", "apache2-bin")
+        folder, tree = self.ini.parent, self.ini.parent / "tree"
+        conf = Template(HTTPD).substitute(
+            FOLDER=folder, PORT=self.port, MODULES=modules, WSGI=wsgi.name
+        )
+        (folder / "httpd.conf").write_text(conf)
+        paths = [
+            p.replace(str(ROOT), str(tree), 1) if p.startswith(f"{ROOT}/") else p
+            for p in [str(folder), *importable()]
+        ]
+        script = Template(SCRIPT).substitute(PATHS=repr(paths), INI=self.ini)
+        (folder / "app.wsgi").write_text(script)
+        tree.mkdir(exist_ok=True)
+        serve = f"exec {apache} -f {folder}/httpd.conf -DFOREGROUND"
+        if os.geteuid():  # it stays who we are, and reads what we can
+            tree.rmdir()
+            tree.symlink_to(ROOT)
+            return ["sh", "-c", serve]
+        for path in (folder, *folder.rglob("*")):
+            if path != tree:
+                shutil.chown(path, "www-data", "www-data")
+        bind = f"mount --bind {ROOT} {tree}"
+        return ["unshare", "-m", "sh", "-c", f"{bind} && {serve}"]
+
+    def launch(self, prefix: tuple[str, ...] = (), **environment: str) -> Self:
+        # SetEnv of Apache is for requests; the daemons inherit only this.
+        return super().launch(prefix, **{**environment, "PYTHONWARNINGS": "default"})
+
+
+HTTPD = """
+ServerName localhost
+Listen 127.0.0.1:$PORT
+PidFile $FOLDER/apache.pid
+Mutex file:$FOLDER default
+ErrorLog /dev/stderr
+LogLevel warn
+LoadModule mpm_event_module $MODULES/mod_mpm_event.so
+LoadModule authz_core_module $MODULES/mod_authz_core.so
+LoadModule wsgi_module $MODULES/$WSGI
+User www-data
+Group www-data
+WSGISocketPrefix $FOLDER/wsgi
+WSGIDaemonProcess site processes=2 threads=8 home=$FOLDER graceful-timeout=15
+WSGIImportScript $FOLDER/app.wsgi process-group=site application-group=%{GLOBAL}
+WSGIScriptAlias / $FOLDER/app.wsgi process-group=site application-group=%{GLOBAL}
+WSGIPassAuthorization On
+<Directory $FOLDER>
+  Require all granted
+</Directory>
+"""
+
+SCRIPT = """
+import logging
+import sys
+
+sys.path[:0] = $PATHS
+logging.basicConfig(level=logging.INFO)
+
+from paste.deploy import loadapp
+
+application = loadapp("config:$INI")
+"""
+
+
+KINDS: dict[str, type[Server]] = {
+    "paster": Server,
+    "gunicorn": Gunicorn,
+    "apache": Apache,
+}

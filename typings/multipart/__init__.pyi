@@ -1,0 +1,29 @@
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+class MultipartError(ValueError): ...
+class ParserLimitReached(MultipartError): ...
+
+def parse_options_header(header: str) -> tuple[str, dict[str, str]]: ...
+
+class MultipartSegment:
+    name: str | None
+    filename: str | None
+    def header(self, name: str) -> str | None: ...
+
+class PushMultipartParser:
+    closed: bool
+    def __init__(
+        self, boundary: str | bytes, *, max_segment_count: float = ...
+    ) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+    def parse(
+        self, chunk: bytes | bytearray
+    ) -> Iterator[MultipartSegment | bytes | bytearray | None]: ...
