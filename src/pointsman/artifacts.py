@@ -115,17 +115,7 @@ class Artifacts:
     @contextlib.contextmanager
     def _verified(self, digest: str) -> Iterator[BinaryIO]:
         """Give an open file whose bytes were compared just now."""
-        stream = self._here(digest)
-        if stream is None:
-            self._fetch(digest)
-            stream = self._here(digest)
-        if stream is None:
-            message = (
-                f"{self._place(digest)} changes while it is read; nothing but this "
-                "program may write there"
-            )
-            raise ReleaseError(message)
-        with stream:
+        with self._here(digest) or self._fetch(digest) as stream:
             yield stream
 
     def _here(self, digest: str) -> BufferedReader | None:
@@ -143,7 +133,8 @@ class Artifacts:
         _log.warning("%s is damaged; it is fetched again", path)
         return None
 
-    def _fetch(self, digest: str) -> None:
+    def _fetch(self, digest: str) -> BinaryIO:
+        """Return the file that was written, also if somebody takes it away."""
         pieces = self._ledger.chunks(digest)
         with _told_by_this_machine(self._folder):
             self._make_folder()
@@ -157,7 +148,10 @@ class Artifacts:
                     raise LedgerError(self._ledger.url, reason)
                 _written(file)
                 Path(name).replace(self._place(digest))
-            _sync_folder(self._folder)
+                _sync_folder(self._folder)
+                stream = open(os.dup(file.fileno()), "rb")  # noqa: PTH123, SIM115
+        stream.seek(0)
+        return stream
 
     # WRITING
 
@@ -175,7 +169,7 @@ class Artifacts:
         """Give an empty file of mode 0600, which is gone unless it was renamed."""
         descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".")
         try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - it is open already
+            with open(descriptor, "w+b") as file:  # noqa: PTH123 - it is open already
                 yield name, file
         finally:
             with contextlib.suppress(OSError):

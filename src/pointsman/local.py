@@ -6,6 +6,7 @@ lets `switching.Switching` go from one to the next.  From one thread at a time.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from pointsman import planning
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pointsman.model import Outcome, Package
     from pointsman.round import Refusal
     from pointsman.switching import Switching
+
+_log = logging.getLogger(__name__)
 
 #: Before the first deployment the ledger has no generation; this stands for it.
 NOTHING = Contents(0)
@@ -36,7 +39,7 @@ class Local:
         self.outcomes: tuple[Outcome, ...] = ()  # of the last `join` or `follow`
         self.contents = NOTHING
         self.hot: dict[str, Package] = {}
-        self._next: tuple[Contents, dict[str, Package]] | None = None
+        self._next: tuple[Contents, dict[str, Package], str] | None = None
 
     @property
     def number(self) -> int:
@@ -67,19 +70,26 @@ class Local:
             return failed
         static = {p.name: p for p in self.static.packages}
         active = self._switching.active
-        refused = self._switching.stage(planning.moves(active, self.hot, hot, static))
+        moves = planning.moves(active, self.hot, hot, static)
+        refused = self._switching.stage(moves)
         if refused:
             return _told(refused)
-        self._next = contents, hot
+        self._next = contents, hot, planning.told(active, moves)
         return ()
 
     def switch(self) -> None:
         """Serve what was staged."""
         if self._next is None:  # pragma: no cover - a caller's mistake
             raise RuntimeError("nothing is staged")
-        (contents, hot), self._next = self._next, None
+        (contents, hot, told), self._next = self._next, None
+        stopped = contents.stopped ^ self.contents.stopped
         self._switching.switch(contents.number, contents.stopped)
         self.contents, self.hot = contents, hot
+        _log.info(
+            "generation %d serves: %s",
+            contents.number,
+            told or f"stopped or started {', '.join(sorted(stopped))}",
+        )
 
     def discard(self) -> None:
         """Let go of what was staged."""

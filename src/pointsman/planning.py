@@ -66,6 +66,15 @@ def moves(
     return changed
 
 
+def told(active: Mapping[str, Package], moved: Mapping[str, Package | None]) -> str:
+    """Return one line for the log: what is added, updated, removed."""
+    words: dict[str, list[str]] = {}
+    for name, package in sorted(moved.items()):
+        word = "updated" if name in active else "added"
+        words.setdefault("removed" if package is None else word, []).append(name)
+    return "; ".join(f"{word} {', '.join(names)}" for word, names in words.items())
+
+
 def combined(static: Scan, hot: Mapping[str, Package]) -> Scan:
     """Return one scan of all: a generation's packages win over static ones."""
     kept = tuple(p for p in static.packages if p.name not in hot)

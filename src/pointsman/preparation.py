@@ -6,12 +6,13 @@ Nothing here touches what serves.  One thread at a time.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pointsman import planning
 from pointsman.errors import ArtifactError, ReleaseError
 from pointsman.model import Kind
-from pointsman.namespace import registries, table
+from pointsman.namespace import table
 from pointsman.namespace.space import View
 from pointsman.round import Refusal
 from pointsman.runtime.staging import Stage
@@ -110,10 +111,8 @@ class Preparation:
         for name, loaded in list(round_.staged.items()):
             if keep.get(name) is not loaded.package:
                 del round_.staged[name]
-                warm = round_.revived.pop(name, None)
-                if warm is not None:
-                    _silence(warm)
-                    self._retirement.put_back(warm)
+                if name in round_.revived:
+                    self._retirement.put_back(round_.revived.pop(name))
                     continue
                 self._runtime.stop(loaded)
                 version = self._traffic.versions.get(name)
@@ -286,7 +285,7 @@ class Preparation:
         """
         wanted = {n: p for n, p in targets.items() if n not in round_.staged}
         for name, package in wanted.items():
-            version = self._retirement.take_back(lambda v, p=package: _is(v, p))
+            version = self._retirement.take_back(partial(_is, package))
             if version is not None:
                 round_.revived[name] = version
                 round_.staged[name] = version.loaded
@@ -321,14 +320,9 @@ def _tops(package: Package) -> frozenset[str]:
     return table.tops(package.artifact.files)
 
 
-def _is(version: Version, package: Package) -> bool:
+def _is(package: Package, version: Version) -> bool:
     known = version.loaded.package
     return known.name == package.name and known.same_as(package)
-
-
-def _silence(version: Version) -> None:
-    if version.loaded.space is not None:
-        registries.silence(version.loaded.space)
 
 
 def _refusal_of(error: LoadError) -> Refusal:

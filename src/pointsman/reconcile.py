@@ -138,7 +138,6 @@ class Reconciler:
             faults.point("decided")
             self._local.switch()
             faults.point("switched")
-            _log.info("generation %d serves", seen.active)
             self._ledger.switched(self.node.id, seen.active)
             faults.point("recorded")
             return True
@@ -151,10 +150,21 @@ class Reconciler:
 
     def _be_ready(self, seen: Observation, me: NodeRecord) -> bool:
         fit = me.state is NodeState.READY and me.generation == seen.active
-        if fit or me.state is NodeState.DRAINING:
+        if (fit and self._has_a_vote(seen)) or me.state is NodeState.DRAINING:
             return False
         self._ledger.ready(self.node.id, seen.active)
         return True
+
+    def _has_a_vote(self, seen: Observation) -> bool:
+        """Tell whether the ballot has this node, if there is one.
+
+        Who was silent when it began, for longer than the lease, is not in it: this
+        machine slept, or the ledger was locked.
+        """
+        votes = seen.staging.votes if seen.staging is not None else None
+        return votes is None or any(
+            vote.node == self.node.id and not vote.left for vote in votes
+        )
 
     def _join(self, number: int) -> None:
         """Load what the others serve already."""

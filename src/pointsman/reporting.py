@@ -72,6 +72,9 @@ def _answer(node: Node, question: Question) -> None:
 def _answered(node: Node, what: str) -> dict[str, object]:
     if what == "threads":
         return {"threads": threads.stacks()}
+    if what == "imports":
+        known = node.imports().items()
+        return {"imports": {name: sorted(found) for name, found in known}}
     if what in {"leaks", "leaks collect"}:
         found = node.leaks(collect=what != "leaks")
         return {"leaks": [asdict(leak) for leak in found]}
@@ -101,7 +104,9 @@ def log(report: Report, before: int) -> None:
         _log_outcome(outcome)
     if report.switches != before:
         _log.info(
-            "generation %d serves, after %.1f ms", report.generation, report.duration_ms
+            "serves, after %.1f ms, with generation %d of the ledger",
+            report.duration_ms,
+            report.generation,
         )
 
 

@@ -204,6 +204,7 @@ def _is_there(pickup: Path) -> bool:
 def _pickup(*, rehearse: bool) -> Iterator[tuple[HostProcess, Path]]:
     with TemporaryDirectory(prefix="pointsman-") as name:
         folder = Path(name)
+        (folder / "pickup").mkdir()
         settings = f"hot_deploy.pickup_dir = {folder / 'pickup'}"
         with hosting(rehearse=rehearse, settings=settings) as host:
             wait_for(host.is_ready, "the host is ready")

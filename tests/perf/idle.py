@@ -65,6 +65,7 @@ class Idle:
 def _idle(trigger: str) -> Iterator[Idle]:
     with TemporaryDirectory(prefix="pointsman-") as name:
         pickup, archives = Path(name) / "pickup", Path(name) / "archives"
+        pickup.mkdir()
         archives.mkdir()
         for number in range(FILES):
             (archives / f"rates_{number}.py").write_text(module(number))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pointsman.cli import damage, overview, rehearsing, sections, tables
+from pointsman.cli import damage, overview, tables
 from pointsman.cli.options import FILE, REFUSED, ending, examples, variables
 from pointsman.control import documents
 
@@ -35,6 +35,8 @@ def check(
     everything, lets the services check(), and tells what failed, with the
     traceback.  Starts nothing.  VAR=VALUE is %(VAR)s in the ini, as for paster.
     """
+    from pointsman.cli import rehearsing, sections  # noqa: PLC0415 - see `reaching`
+
     found = sections.hosts(ini, variables)
     if server_name or "server:main" in sections.names(ini):
         sections.address(ini, server_name or "main", variables)

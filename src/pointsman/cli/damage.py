@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pointsman import identity
-from pointsman.cli import sections, tables
+from pointsman.cli import tables
 from pointsman.cli.options import REFUSED, ending, examples, reaching
 from pointsman.cli.reaching import completed
 from pointsman.errors import ConfigError
-from pointsman.ledger import open_ledger
 
 if TYPE_CHECKING:
     from pointsman.cli.where import Where
@@ -26,9 +24,12 @@ def of(settings: Settings) -> tuple[str, ...]:
         LedgerError: it cannot be opened.
 
     """
+    from pointsman.cli import sections  # noqa: PLC0415 - see `reaching`
+    from pointsman.ledger import open_ledger  # noqa: PLC0415
+
     if not sections.has_ledger(settings):
         return ()
-    with closing(open_ledger(identity.ledger_url(settings))) as ledger:
+    with closing(open_ledger(sections.ledger_url(settings))) as ledger:
         return ledger.check()
 
 
@@ -49,12 +50,14 @@ def ledger() -> None:
 @ending
 def check(*, where: Where, as_json: bool) -> int:
     """Check the whole database, and each artifact in it; servers go on meanwhile."""
+    from pointsman.cli import sections  # noqa: PLC0415 - see `reaching`
+
     ini = completed(where).ini
     if ini is None:
         raise click.UsageError("a ledger is found by its ini; name it with --ini")
     settings = sections.hosts(ini, where.variables)[0].settings
     if not sections.has_ledger(settings):
-        url = identity.ledger_url(settings)
+        url = sections.ledger_url(settings)
         raise ConfigError(f"there is no ledger {url} yet; the first start makes it")
     damage = of(settings)
     if as_json:

@@ -30,7 +30,7 @@ def print_plan(plan: Mapping[str, Any]) -> None:
             tables.text(", ".join(one["mounts"])),
             tables.text(", ".join(one["importers"])),
         )
-    tables.out().print(table)
+    tables.show(table)
     for one in plan["packages"]:
         if one["clash"]:
             tables.say(f"{one['package']} would be refused: {one['clash']}", "red")

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from pointsman.cli import sections
 from pointsman.errors import ConfigError, Error, Refused
 
 if TYPE_CHECKING:
@@ -76,8 +75,12 @@ def target(where: Where) -> Target:
         ConfigError: the ini does not say it.
 
     """
-    found = sections.hosts(where.ini, where.variables)[0] if where.ini else None
-    settings = found.settings if found else None
+    settings = None
+    if where.ini is not None:
+        # It imports all of the host: half a second that a client elsewhere saves.
+        from pointsman.cli import sections  # noqa: PLC0415
+
+        settings = sections.hosts(where.ini, where.variables)[0].settings
     control = settings.control_path if settings else "/_pointsman"
     token, file = _token_of(where, settings)
     if where.url is not None:

@@ -27,7 +27,7 @@ def print_report(report: Mapping[str, Any]) -> None:
             tables.text(names),
             tables.text(one["reason"]),
         )
-    tables.out().print(table)
+    tables.show(table)
     for one in report["packages"]:
         if one["traceback"]:
             tables.say(f"\n{one['package']}:\n{one['traceback'].rstrip()}")
@@ -52,7 +52,7 @@ def print_services(services: Iterable[Mapping[str, Any]]) -> None:
             tables.status(one["state"]),
             tables.text(one["origin"]),
         )
-    tables.out().print(table)
+    tables.show(table)
 
 
 def print_packages(packages: Iterable[Mapping[str, Any]]) -> None:
@@ -72,7 +72,7 @@ def print_packages(packages: Iterable[Mapping[str, Any]]) -> None:
             tables.text(", ".join(one["services"])),
             tables.text(source),
         )
-    tables.out().print(table)
+    tables.show(table)
 
 
 def print_nodes(nodes: Iterable[Mapping[str, Any]]) -> None:
@@ -104,7 +104,7 @@ def print_nodes(nodes: Iterable[Mapping[str, Any]]) -> None:
             tables.text(_told(report.get("in_flight"))),
             tables.text(_told(len(report.get("lingering", ())) or None)),
         )
-    tables.out().print(table)
+    tables.show(table)
     for one in found:
         _print_matter(one)
 

@@ -125,7 +125,7 @@ def _print_tokens(tokens: Iterable[Document]) -> None:
             tables.text(tables.local(one["expires_at"]) or "never"),
             tables.text(tables.local(one["used_at"]) or "never"),
         )
-    tables.out().print(table)
+    tables.show(table)
 
 
 @token.command(epilog=examples("pointsman token revoke ci"))

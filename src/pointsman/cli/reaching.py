@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pointsman.cli import hosts, sections, tables
+from pointsman.cli import hosts, tables
 from pointsman.cli.over_http import OverHttp
-from pointsman.cli.over_ledger import OverLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +67,10 @@ def completed(where: Where) -> Where:
 def _reached(where: Where) -> Reached:
     if where.url is not None or where.ini is None:
         return OverHttp(hosts.target(where), where.timeout)
+    # They import all of the host: half a second that a client elsewhere saves.
+    from pointsman.cli import sections  # noqa: PLC0415
+    from pointsman.cli.over_ledger import OverLedger  # noqa: PLC0415
+
     section = sections.hosts(where.ini, where.variables)[0]
     if where.ledger:
         return OverLedger(section, tables.note)

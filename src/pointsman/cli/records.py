@@ -26,7 +26,7 @@ def print_history(generations: Iterable[Mapping[str, Any]]) -> None:
             tables.text(_what(one)),
             tables.text(one["note"] or one["reason"]),
         )
-    tables.out().print(table)
+    tables.show(table)
 
 
 def _what(generation: Mapping[str, Any]) -> str:
@@ -88,7 +88,7 @@ def _print_votes(votes: Iterable[Mapping[str, Any]]) -> None:
             tables.text(_clock(vote["switched_at"])),
             tables.text(why),
         )
-    tables.out().print(table)
+    tables.show(table)
 
 
 def _clock(moment: str | None) -> str:
@@ -112,4 +112,4 @@ def print_events(events: Iterable[Mapping[str, Any]]) -> None:
             one["detail"],
         )
         table.add_row(*map(tables.text, cells))
-    tables.out().print(table)
+    tables.show(table)

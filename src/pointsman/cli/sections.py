@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from paste.deploy.loadwsgi import APP, FILTER, SERVER, loadcontext
 
-from pointsman import identity
 from pointsman import settings as settings_module
 from pointsman.errors import ConfigError
+from pointsman.identity import ledger_url
 from pointsman.serving import settings as server_settings
 from pointsman.serving.runner import server_runner
 from pointsman.wsgi import app_factory, filter_factory
+
+__all__ = [
+    "Address",
+    "Section",
+    "address",
+    "has_ledger",
+    "hosts",
+    "ledger_url",
+    "names",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +77,7 @@ def hosts(ini: Path, variables: Mapping[str, str]) -> list[Section]:
 
 def has_ledger(settings: Settings) -> bool:
     """Tell whether there is a ledger; one in a server of its own counts as there."""
-    url = identity.ledger_url(settings)
+    url = ledger_url(settings)
     file = url.partition("?")[0].removeprefix("sqlite:///")
     return file == url or Path(file).is_file()
 

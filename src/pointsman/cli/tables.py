@@ -60,6 +60,18 @@ def table(*columns: str) -> Table:
     return found
 
 
+def show(shown: Table) -> None:
+    """Print a table; elsewhere than on a terminal without blanks at ends of lines."""
+    console = out()
+    if console.is_terminal:
+        console.print(shown)
+        return
+    with console.capture() as captured:
+        console.print(shown)
+    for line in captured.get().splitlines():
+        print(line.rstrip())  # noqa: T201 - its purpose
+
+
 def text(content: str, style: str = "") -> Text:
     """Return a text as a terminal may show it.
 

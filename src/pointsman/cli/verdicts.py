@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SERVED = frozenset({"active", "retired"})
-_ON_ITS_WAY = frozenset({"queued", "staging"})
 
 
 def is_refused(verdict: Mapping[str, Any]) -> bool:
@@ -20,7 +19,7 @@ def is_refused(verdict: Mapping[str, Any]) -> bool:
 
 def print_verdict(verdict: Mapping[str, Any]) -> None:
     """Print what changed, then how it ended, with the traceback where it failed."""
-    if not verdict["unchanged"]:
+    if not verdict["unchanged"] and not is_refused(verdict):
         print_changes(verdict)
     if is_refused(verdict):
         print_failures(verdict)
@@ -66,21 +65,20 @@ def milliseconds_of(generation: Mapping[str, Any]) -> float | None:
 
 
 def print_changes(generation: Mapping[str, Any]) -> None:
-    """Print what a generation does to each package and service."""
-    table = tables.table()
-    for _ in range(4):
-        table.add_column()
+    """Print what a generation does to each package and service, or would have done."""
+    done = "" if generation["state"] in _SERVED else "to be "
+    table = tables.table("", "", "", "")
     for change in generation["changes"]:
         entry = change["entry"]
-        word = "removed" if entry is None else "deployed"
+        word = done + ("removed" if entry is None else "deployed")
         cells = ("", "") if entry is None else (_artifact(entry), entry["file"])
         table.add_row(tables.text(change["package"]), word, *map(tables.text, cells))
     for word, names in (("stop", "stopped"), ("start", "started")):
         for name in generation[word]:
-            table.add_row(tables.text(name), names, "", "")
+            table.add_row(tables.text(name), done + names, "", "")
     if table.row_count:
         table.show_header = False
-        tables.out().print(table)
+        tables.show(table)
 
 
 def _artifact(entry: Mapping[str, Any]) -> str:

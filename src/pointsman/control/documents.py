@@ -225,10 +225,9 @@ def report(one: Report) -> Document:
     """Return what a reload did in one process; ``packages`` are its outcomes."""
     document = dataclasses.asdict(one)
     document["packages"] = document.pop("outcomes")
-    document["directories"] = [
-        {**each, "path": str(each["path"]), "packages": each.pop("outcomes")}
-        for each in document["directories"]
-    ]
+    for each in document["directories"]:
+        each["path"] = str(each["path"])
+        each["packages"] = each.pop("outcomes")
     return document
 
 

@@ -176,8 +176,10 @@ class Directories:
         for path in pickups:
             location = f"pickup:{host}:{path}"
             actor = Actor(f"pick-up directory {path}", host)
-            kind = Taking if mine.pickup_delete else KeptPickUp
-            yield kind(desk, path, location, actor)
+            if mine.pickup_delete:
+                yield Taking(desk, path, location, actor)
+            else:
+                yield KeptPickUp(desk, path, location, actor)
         names = mine.archive_ids or tuple(f"{host}:{p}" for p in mine.archive_dirs)
         for path, name in zip(mine.archive_dirs, names, strict=True):
             if path not in pickups:
@@ -245,16 +247,8 @@ class Directories:
 
     def _step_of(self, place: Place, watcher: Watcher, due: Due | None) -> None:
         turn = self._turns[place.path]
-        told = due is not None and due.told
         try:
-            if not self._is_mine(place, turn, told=told):
-                return
-            if place.step(due):
-                missed = due is not None and not told and turn.looked
-                turn.looked = True
-                if missed and place.moved:
-                    watcher.missed(place.path)
-            return
+            self._try(place, turn, watcher, due)
         except LedgerError as error:
             reason = str(error)
         except Refused as error:
@@ -262,7 +256,19 @@ class Directories:
         except Exception:  # noqa: BLE001 - the other directories must go on
             _log.exception("%s: an error of pointsman itself", place.path)
             reason = "an error of pointsman itself; see the log"
+        else:
+            return
         turn.until = max(turn.until, place.failed(reason))
+
+    def _try(
+        self, place: Place, turn: _Turn, watcher: Watcher, due: Due | None
+    ) -> None:
+        told = due is not None and due.told
+        if self._is_mine(place, turn, told=told) and place.step(due):
+            by_clock = due is not None and not told and turn.looked
+            turn.looked = True
+            if by_clock and place.moved:
+                watcher.missed(place.path)
 
     def _is_mine(self, place: Place, turn: _Turn, *, told: bool) -> bool:
         """Tell whether this node scans a directory; ask the ledger when it is time."""
@@ -303,12 +309,17 @@ class Directories:
         end = self._desk.clock() + self._wait * ATTEMPTS
         while not request.done.wait(0.5):
             if self._desk.clock() > end or not thread.is_alive():
+                self._drop(request)
                 break
         for number in {n for one in request.reports for n in one.generations}:
             with contextlib.suppress(LedgerError, Refused):
                 left = end - self._desk.clock()
                 self._deployments.wait(number, max(0.0, min(left, self._wait)))
         return request.reports
+
+    def _drop(self, request: _Request) -> None:
+        with self._lock, contextlib.suppress(ValueError):  # answered just now
+            self._requests.remove(request)
 
     def _scannable(self) -> list[Place]:
         return [p for p in self._places if self._trigger(p) is not Trigger.DISABLED]
@@ -319,8 +330,7 @@ class Directories:
         if any(self._turns[p.path].mine and p.busy for p in places):
             return
         request.reports = tuple(self._report(place) for place in places)
-        with self._lock:
-            self._requests.remove(request)
+        self._drop(request)
         request.done.set()
         if self._requests:
             self._rouse()

@@ -22,7 +22,7 @@ from pointsman.directories.failures import Why
 from pointsman.directories.place import Place
 from pointsman.errors import ArtifactError, LedgerError, Refused
 from pointsman.sources import archives
-from pointsman.sources.arrivals import mark_of
+from pointsman.sources.arrivals import SETTLE, mark_of
 from pointsman.sources.pickup import pieces
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Standing(Place):
         since = now if self._whole_since is None else self._whole_since
         if look.moving and now - since < GATHER:
             self._whole_since = since
-            return look.again
+            return look.again or SETTLE
         self._whole_since = None
         if self._is_quiet(look, now):
             return look.again
@@ -297,17 +297,20 @@ class Standing(Place):
             entry = self.desk.deployments.receive(
                 name, self._pieces(seen.path), source=source
             )
-            if entry.digest != known.digest or mark_of(seen.path.stat()) != seen.mark:
-                raise FileNotFoundError
-        except FileNotFoundError:  # it changes just now; the next look finds it
-            self._known.pop(name, None)
-            return None
+            same = (
+                entry.digest == known.digest and mark_of(seen.path.stat()) == seen.mark
+            )
+        except FileNotFoundError:
+            same = False
         except (ArtifactError, Refused) as error:
             if isinstance(error, Refused) and error.status in LATER:
                 raise
             self._known[name] = replace(known, package="", refusal=str(error))
             self.problems[name] = str(error)
             self._out(name, known.digest, Why(str(error)))
+            return None
+        if not same:  # it changes just now; the next look finds it
+            self._known.pop(name, None)
             return None
         sighting = Sighting(self.location, name, entry.digest, entry.package)
         return Part(entry.package, name, entry, seen.path, sighting)
@@ -373,8 +376,9 @@ class Standing(Place):
         rest = batch.without(out)
         if rest.parts and batch.attempt >= ATTEMPTS:
             reason = (
-                f"others that changed with it failed in each of {ATTEMPTS} generations, "
-                f"{', '.join(sorted(out))} in the last; nothing is known against it"
+                f"others that changed with it failed in each of {ATTEMPTS} "
+                f"generations, {', '.join(sorted(out))} in the last; nothing is known "
+                "against it"
             )
             why = Why(reason, generation=decided.generation)
             out |= dict.fromkeys(rest.parts, why)

@@ -19,21 +19,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pointsman import faults
-from pointsman.cluster import Actor
 from pointsman.directories import texts
 from pointsman.directories.desk import ATTEMPTS, LATER, Batch, Part, Proposals, blamed
 from pointsman.directories.failures import Why
 from pointsman.directories.place import Place
 from pointsman.errors import ArtifactError, LedgerError, Refused
 from pointsman.sources.archives import newest
-from pointsman.sources.arrivals import mark_of, open_for_writing
+from pointsman.sources.arrivals import SETTLE, mark_of, open_for_writing
 from pointsman.sources.pickup import PickUp, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pointsman.cluster import Generation
+    from pointsman.cluster import Actor, Generation
     from pointsman.directories.desk import Decided, Desk
     from pointsman.sources.arrivals import Look, Seen
     from pointsman.sources.pickup import Claim
@@ -52,11 +51,11 @@ class Taking(Place):
 
     kind = "pick-up"
 
-    def __init__(self, desk: Desk, path: Path, location: str) -> None:
+    def __init__(self, desk: Desk, path: Path, location: str, actor: Actor) -> None:
         """Look at nothing yet."""
         super().__init__(desk, path, location)
         self._files = PickUp(path)
-        self._proposals = Proposals(desk, Actor(f"pick-up directory {path}"))
+        self._proposals = Proposals(desk, actor)
         self._claim: Claim | None = None  # of the batch that is on its way
         self._whole_since: float | None = None
         # Files that were put back: until when, and why.
@@ -88,7 +87,7 @@ class Taking(Place):
         since = now if self._whole_since is None else self._whole_since
         if look.moving and now - since < GATHER:
             self._whole_since = since
-            return look.again
+            return look.again or SETTLE
         self._whole_since = None
         self._take(ready)
         return None if self.pending() else self._soonest(look)

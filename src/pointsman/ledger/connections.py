@@ -42,7 +42,8 @@ Opened = TypeVar("Opened", bound=Closable)
 #: What was inherited from a parent that forked unseen; kept, so that nothing closes it.
 _inherited: list[Any] = []
 
-_all: weakref.WeakSet[PerProcess[Any]] = weakref.WeakSet()
+#: All that there are, by identity; copying it is one step, also while others add.
+_all: dict[int, weakref.ref[PerProcess[Any]]] = {}
 
 
 class _Gate(Generic[Opened]):
@@ -67,7 +68,8 @@ class PerProcess(Generic[Opened]):
         self._make = make
         self._patience = patience
         self._gate: _Gate[Opened] = _Gate()
-        _all.add(self)
+        name = id(self)
+        _all[name] = weakref.ref(self, lambda _: _all.pop(name, None))
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[Opened]:
@@ -128,18 +130,28 @@ class PerProcess(Generic[Opened]):
         self._gate = _Gate()
 
 
+_forking = threading.local()  # what the thread that forks has shut
+
+
+def _living() -> list[PerProcess[Any]]:
+    return [one for one in (ref() for ref in list(_all.values())) if one is not None]
+
+
 def _before() -> None:
-    for one in tuple(_all):
+    _forking.shut = _living()
+    for one in _forking.shut:
         one.shut()
 
 
 def _in_parent() -> None:
-    for one in tuple(_all):
+    for one in _forking.shut:
         one.reopen()
+    _forking.shut = []
 
 
 def _in_child() -> None:
-    for one in tuple(_all):
+    _forking.shut = []
+    for one in _living():
         one.renew()
 
 

@@ -48,7 +48,7 @@ def prepare(database: Database) -> None:
         if _is_usable(connection, database.url):
             return
         if inspect(connection).has_table(schema.name):
-            migrate(connection, VERSION)
+            migrate(connection, VERSION, database.url)
         else:
             _make(connection, database.url)
 
@@ -84,17 +84,22 @@ def _make(connection: Connection, url: str) -> None:
     connection.execute(insert(cluster).values(id=1))
 
 
-def migrate(connection: Connection, version: int) -> None:
+def migrate(connection: Connection, version: int, url: str) -> None:
     """Bring the tables to ``version``, within the transaction that is open."""
     from alembic import command  # noqa: PLC0415 - 0.3 s that most starts do not need
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     if not connection.in_transaction():  # or Alembic takes it for its own, and commits
         connection.begin()
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, revision(version))
+    try:
+        command.upgrade(config, revision(version))
+    except CommandError as error:
+        reason = f"its tables cannot be migrated ({error}); restore it from a backup"
+        raise LedgerError(url, reason) from error
     if version == VERSION:
         connection.execute(
             update(schema).values(version=VERSION, oldest_usable_by=OLDEST_USABLE_BY)

@@ -12,7 +12,7 @@ generations that rows name by ``since`` and ``until`` may have been pruned.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -29,8 +29,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     text,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
 
 #: The revision of these tables, as the last migration makes them.
 VERSION: Final = 2
@@ -51,6 +55,23 @@ metadata: Final = MetaData(
 )
 
 
+class Words(TypeDecorator[str]):
+    """Text that every database takes: what UTF-8 cannot tell is told escaped.
+
+    Reasons and file names may hold anything, NUL and halves of surrogates too.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Escape what would be refused."""
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        told = value.encode("utf-8", "backslashreplace").decode()
+        return told.replace("\0", "\\x00")
+
+
 def _entry_columns(*, required: bool) -> list[Column[Any]]:
     """Return the columns of a `cluster.Entry`, but for its package."""
     return [
@@ -58,15 +79,15 @@ def _entry_columns(*, required: bool) -> list[Column[Any]]:
             "digest", String(64), ForeignKey("artifact.digest"), nullable=not required
         ),
         Column("kind", String(20), nullable=False, server_default=""),
-        Column("file", Text, nullable=False, server_default=""),
-        Column("source", Text, nullable=False, server_default="push"),
-        Column("version", Text, nullable=False, server_default=""),
+        Column("file", Words, nullable=False, server_default=""),
+        Column("source", Words, nullable=False, server_default="push"),
+        Column("version", Words, nullable=False, server_default=""),
         Column("size", BigInteger, nullable=False, server_default=text("0")),
     ]
 
 
 def _string(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default="")
+    return Column(name, Words, nullable=False, server_default="")
 
 
 def _time(name: str) -> Column[float]:
@@ -102,9 +123,9 @@ cluster = Table(
     Column("newest", Integer, nullable=False, server_default=text("0")),
     Column("reloads", Integer, nullable=False, server_default=text("0")),
     Column("confirming", Integer, nullable=False, server_default=text("0")),
-    Column("lock_name", Text, nullable=True),
-    Column("lock_address", Text, nullable=True),
-    Column("lock_reason", Text, nullable=True),
+    Column("lock_name", Words, nullable=True),
+    Column("lock_address", Words, nullable=True),
+    Column("lock_reason", Words, nullable=True),
     _time("lock_since"),
 )
 
@@ -175,7 +196,7 @@ service_change = Table(
         ForeignKey("generation.number", ondelete="CASCADE"),
         nullable=False,
     ),
-    Column("service", Text, nullable=False),
+    Column("service", Words, nullable=False),
     Column("stopped", Boolean, nullable=False),
     PrimaryKeyConstraint("generation", "service"),
 )
@@ -194,7 +215,7 @@ entry = Table(
 stopped = Table(
     "stopped",
     metadata,
-    Column("service", Text, nullable=False),
+    Column("service", Words, nullable=False),
     Column("since", Integer, nullable=False),
     Column("until", Integer, nullable=True),
     PrimaryKeyConstraint("service", "since"),
@@ -258,7 +279,7 @@ question = Table(
 scanner = Table(
     "scanner",
     metadata,
-    Column("location", Text, primary_key=True),
+    Column("location", Words, primary_key=True),
     Column("node", String(200), nullable=False),
     Column("lease", Double, nullable=False),  # its length
     Column("lease_until", Double, nullable=False),
@@ -267,8 +288,8 @@ scanner = Table(
 sighting = Table(
     "sighting",
     metadata,
-    Column("location", Text, nullable=False),
-    Column("file", Text, nullable=False),
+    Column("location", Words, nullable=False),
+    Column("file", Words, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("package", String(200), nullable=False, server_default=""),
     PrimaryKeyConstraint("location", "file"),
@@ -278,14 +299,14 @@ claim = Table(
     "claim",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("claim", Text, nullable=False, unique=True),
+    Column("claim", Words, nullable=False, unique=True),
     Column("generation", Integer, nullable=False),
 )
 
 mount = Table(
     "mount",
     metadata,
-    Column("key", Text, primary_key=True),
+    Column("key", Words, primary_key=True),
     Column("package", String(200), nullable=False),
 )
 
@@ -296,7 +317,7 @@ token = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("digest", String(64), nullable=False, unique=True),
-    Column("name", Text, nullable=False),
+    Column("name", Words, nullable=False),
     Column("role", String(20), nullable=False),
     Column("packages", JSON, nullable=False),
     Column("created_at", Double, nullable=False),

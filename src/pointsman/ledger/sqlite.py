@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -137,24 +137,23 @@ class Sqlite:
         """See `Database.reading`."""
         return self._transaction("BEGIN")
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> contextlib.AbstractContextManager[Connection]:
         """See `Database.writing`."""
-        with self._transaction(self._BEGIN_WRITING, writes=True) as connection:
-            yield connection
+        return self._transaction(self.begin_writing, writes=True)
 
-    _BEGIN_WRITING = "BEGIN IMMEDIATE"
+    #: What takes the one lock: no writer reads what another is about to change.
+    begin_writing = "BEGIN IMMEDIATE"
 
     @contextlib.contextmanager
     def _transaction(self, begin: str, *, writes: bool = False) -> Iterator[Connection]:
+        self._require_same_file()
         with (
             self._telling(),
             self._open.entered() as opened,
             self._in_line(opened.writer) if writes else contextlib.nullcontext(),
             opened.engine.connect() as connection,
         ):
-            raw = connection.connection.driver_connection
-            assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type
+            raw = _raw(connection)
             raw.execute(begin)
             try:
                 self._require_same_file()
@@ -177,6 +176,12 @@ class Sqlite:
             yield
         finally:
             writer.release()
+
+    def _is_same_file(self) -> bool:
+        try:
+            return _identity(self.path) == self._file
+        except OSError:
+            return False
 
     def _require_same_file(self) -> None:
         """Never write to a file that nobody will find again."""
@@ -212,14 +217,14 @@ class Sqlite:
         return self._clock()
 
     def changed(self) -> bool:
-        """Tell whether another connection has written; about 10 µs."""
+        """Tell whether another connection has written, or the file is gone; 10 µs."""
         try:
             with self._open.entered() as opened:
                 if opened.watch is None:
                     opened.watch = self._connect()
                 version = _value(opened.watch, "PRAGMA data_version")
                 seen, opened.version = opened.version, version
-                return seen != version
+                return seen != version or not self._is_same_file()
         except sqlite3.Error as error:
             reason = sentence(error, self.path, busy=BUSY)
             raise LedgerError(self.url, reason) from error
@@ -227,8 +232,7 @@ class Sqlite:
     def damage(self) -> tuple[str, ...]:
         """Return what SQLite finds: broken pages, rows that refer to nothing."""
         with self.reading() as connection:
-            raw = connection.connection.driver_connection
-            assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type
+            raw = _raw(connection)
             try:
                 found = [
                     f"{self.path}: {line}"
@@ -246,8 +250,7 @@ class Sqlite:
     def shrink(self) -> None:
         """Give back unused pages, once they are a quarter of the file."""
         with self.writing() as connection:
-            raw = connection.connection.driver_connection
-            assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - for the type
+            raw = _raw(connection)
             unused = _value(raw, "PRAGMA freelist_count")
             if unused > max(_WORTH_SHRINKING, _value(raw, "PRAGMA page_count") // 4):
                 raw.execute("PRAGMA incremental_vacuum").fetchall()
@@ -276,6 +279,10 @@ def _make(path: Path) -> None:
             os.link(half, path)
     finally:
         half.unlink()
+
+
+def _raw(connection: Connection) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", connection.connection.driver_connection)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -109,10 +109,12 @@ class Unpacked:
 def started(pid: int) -> int:
     """Return when a process started, in clock ticks since boot; 0 if it is gone.
 
-    With the pid this names a process for good (proc(5), field 22 of ``stat``).
+    With the pid this names a process for good (proc(5), field 22 of ``stat``).  One
+    that has ended and that nobody has waited for (a zombie) is gone.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except OSError:
         return 0
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])

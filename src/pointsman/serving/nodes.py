@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,9 @@ class Node(Protocol):
     def in_flight(self) -> int:
         """Count the requests that are in services."""
 
+    def readiness(self) -> tuple[bool, Mapping[str, object]]:
+        """Tell whether it should get requests, and the details, as JSON has them."""
+
 
 def running() -> tuple[Node, ...]:
     """Return the nodes that were started in this process."""
@@ -39,6 +45,11 @@ def in_flight() -> int | None:
     """Count the requests in services; None when this process has no node."""
     found = running()
     return sum(node.in_flight() for node in found) if found else None
+
+
+def readiness() -> list[dict[str, object]]:
+    """Return the details of each node: status, generation, what is the matter."""
+    return [dict(node.readiness()[1]) for node in running()]
 
 
 def reload_all() -> None:

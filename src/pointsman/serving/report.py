@@ -66,8 +66,18 @@ def _lines(known: dict[str, Any], pid: int) -> list[str]:
         f"pid        {pid}{supervised}",
         f"uptime     {_duration(known['uptime'])}",
         f"in flight  {in_flight}",
+        # A server of an older release may be the one that answers.
+        *(line for node in known.get("nodes", ()) for line in _of_node(node)),
         *(f"address    {address}" for address in known["addresses"]),
     ]
+
+
+def _of_node(node: dict[str, Any]) -> list[str]:
+    reason = f": {node['reason']}" if node.get("reason") else ""
+    lines = [f"generation {node['generation']} ({node['status']}{reason})"]
+    if node.get("ledger"):
+        lines.append(f"ledger     not reached: {node['ledger']}")
+    return lines
 
 
 def _duration(seconds: float) -> str:

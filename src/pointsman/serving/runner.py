@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pointsman.serving import register, sockets
+from pointsman.serving import exposure, nodes, register, sockets
 from pointsman.serving.server import Server
 from pointsman.serving.settings import place_of, read
 
@@ -57,9 +57,19 @@ def serve(
     with stopping_on_signals(server), register.registered(server):
         for address in server.addresses:
             log.info("serving on %s", address)
+        _warn(settings, listening)
         server.run()
     log.info("stopped, %d requests cut", server.unanswered)
     return server
+
+
+def _warn(settings: ServerSettings, listening: Listening) -> None:
+    """Warn of tokens in clear; without a node there is nothing that takes them."""
+    if nodes.running():
+        addresses = [(each.family, each.getsockname()) for each in listening.sockets]
+        sentence = exposure.warning(settings, addresses)
+        if sentence:
+            log.warning("%s", sentence)
 
 
 def _hush_queue_warnings() -> None:

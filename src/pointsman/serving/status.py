@@ -55,7 +55,8 @@ def describe() -> dict[str, Any]:
     Keys: ``release`` (version), ``tree`` (the running files' folder), ``pid``,
     ``uptime`` (seconds), ``state`` (loading, serving, stopping), ``addresses``,
     ``in_flight`` (requests in the server), ``in_services`` (of these, in services of
-    ours; None without any), ``drain_timeout``.
+    ours; None without any), ``nodes`` (each with ``status``, ``generation``, and
+    ``reason`` or ``ledger`` when something is the matter), ``drain_timeout``.
     """
     own, server = Identity.own(), register.current()
     state = "loading" if server is None else "serving"
@@ -68,6 +69,7 @@ def describe() -> dict[str, Any]:
         "addresses": list(server.addresses) if server else [],
         "in_flight": server.in_flight() if server else 0,
         "in_services": nodes.in_flight(),
+        "nodes": nodes.readiness(),
         "drain_timeout": server.settings.drain_timeout if server else None,
     }
 

@@ -79,9 +79,10 @@ def command(server: str, ini: Path, port: int) -> list[str]:
     if server == "waitress":
         call = ("--call", "elsewhere:site")
         return python("waitress.runner:run", f"--listen={address}", *call)
-    if server == "gunicorn":
+    if server.startswith("gunicorn"):
         two = ("--workers=2", "--threads=2", "--no-control-socket", "--bind", address)
-        return python("gunicorn.app.wsgiapp:run", *two, "--paste", str(ini))
+        more = server.split()[1:]
+        return python("gunicorn.app.wsgiapp:run", *two, *more, "--paste", str(ini))
     threads = ("--enable-threads", "--processes=2", "--http-socket", address)
     return [*uwsgi(), *threads, "--ini-paste", str(ini)]
 
@@ -134,9 +135,9 @@ class RunningServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def has_processes(self) -> bool:
-        """Tell whether it serves from several processes."""
-        return self.name in ("gunicorn", "uwsgi")
+    def processes(self) -> int:
+        """Return how many processes it serves from."""
+        return 2 if self.name.startswith(("gunicorn", "uwsgi")) else 1
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -180,18 +181,9 @@ class RunningServer:
         headers = {"Authorization": f"Bearer {token}"}
         return self.ask(f"/_pointsman{path}", method, headers=headers)
 
-    def reload_all(self) -> dict[int, Any]:
-        """Reload until each of its processes has answered; return that by pid."""
-        wanted = 2 if self.has_processes else 1
-        found: dict[int, Any] = {}
-
-        def complete() -> bool:
-            document = self.control("/api/v1/reload", "POST").document
-            found.setdefault(document["pid"], document)
-            return len(found) == wanted
-
-        wait_for(complete, f"{wanted} processes of {self.name} have reloaded")
-        return found
+    def reload(self) -> Answer:
+        """Let all of its processes read their sources again."""
+        return self.control("/api/v1/reload", "POST")
 
     def stop(self) -> None:
         """End it and all that it has started."""

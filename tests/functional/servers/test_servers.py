@@ -99,12 +99,14 @@ LARGE = bytes(range(256)) * 8192  # 2 MiB
 
 
 @pytest.fixture(
-    name="server", scope="module", params=["paster", "waitress", "gunicorn", "uwsgi"]
+    name="server",
+    scope="module",
+    params=["paster", "waitress", "gunicorn", "gunicorn --preload", "uwsgi"],
 )
 def _server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
-    folder = tmp_path_factory.mktemp(request.param)
+    folder = tmp_path_factory.mktemp(request.param.replace(" ", ""))
     running = RunningServer(request.param, folder)
     running.site.write("shop.py", SHOP.replace("VERSION", "1"))
     running.site.write("files.py", FILES.replace("FOLDER", repr(str(running.ini))))
@@ -204,32 +206,19 @@ def test_nonsense_is_refused(server: RunningServer, how: str) -> None:
 
 
 def test_reload(server: RunningServer) -> None:
-    """After a reload by the endpoint, all new requests get the new version."""
+    """One call of the endpoint reloads all processes; after it, none has the old."""
     server.site.write("shop.py", SHOP.replace("VERSION", "22"))
-    answered = server.reload_all()
-    seen = set()
+    document = server.reload().document
+    answers = [server.ask("/version").document for _ in range(20)]
 
-    def all_asked() -> bool:
-        document = server.ask("/version").document
-        seen.add((document["pid"], document["version"]))
-        return len(seen) == len(answered)
-
-    wait_for(all_asked, "each process has answered with one version")
-    packages = {
-        one["package"]: one["status"]
-        for document in answered.values()
-        for one in document["packages"]
-    }
-
-    assert {(pid, "22") for pid in answered} == seen
+    packages = {one["package"]: one["status"] for one in document["packages"]}
     assert {"shop": "updated", "files": "unchanged", "raw": "unchanged"} == packages
-
-
-def test_reload_warns_of_other_processes(server: RunningServer) -> None:
-    """Under a server with several processes the answer says for whom it speaks."""
-    answers = server.reload_all().values()
-
-    assert {server.has_processes} == {"warning" in answer for answer in answers}
+    assert {"22"} == {answer["version"] for answer in answers}
+    assert [[("shop", "updated")]] * server.processes == [
+        [(one["package"], one["status"]) for one in node["reload"]["packages"]]
+        for node in document["nodes"]
+    ]
+    assert [] == document["late"]
 
 
 def test_failed_reload_keeps_serving(server: RunningServer) -> None:

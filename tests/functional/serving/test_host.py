@@ -35,13 +35,15 @@ class Now(Service):
     path = "/now"
 
     def start(self):
-        Path("started").open("a").write(f"{{VERSION}} ")
+        with Path("started").open("a") as file:
+            file.write(f"{{VERSION}} ")
 
     def handle(self, request):
         return str(VERSION)
 
     def stop(self):
-        Path("stopped").open("a").write(f"{{VERSION}} ")
+        with Path("stopped").open("a") as file:
+            file.write(f"{{VERSION}} ")
 """
 
 
@@ -103,3 +105,28 @@ def test_the_daemon_is_proven_by_its_services(place: Place) -> None:
     assert 1 == code
     assert "service_sources" in errors
     assert "list.txt" in errors
+
+
+def test_status_tells_the_node(place: Place) -> None:
+    """``--status`` says which generation serves, and whether the node is ready."""
+    _write(place, 1)
+    place.daemon()
+
+    code, output, errors = place.command("--status")
+
+    assert (0, "") == (code, errors)
+    assert "generation 0 (ready)" in output.splitlines()
+
+
+def test_open_address_is_warned_of(place: Place) -> None:
+    """A node that other machines can reach without TLS says so, once; others do not."""
+    _write(place, 1)
+    place.ini.write_text(INI.replace("port = 0", "host = 0.0.0.0\nport = 0"))
+    place.daemon()
+    warned = place.log.read_text().count("can be reached from other machines")
+    place.command("--stop-daemon")
+    place.log.unlink()
+    place.ini.write_text(INI)
+    place.daemon()
+
+    assert (1, 0) == (warned, place.log.read_text().count("other machines"))

@@ -56,7 +56,7 @@ class Zip:
     locator: bytes = b""
     _directory: bytes = field(default=b"", init=False)
 
-    def bytes(self) -> bytes:
+    def made(self) -> bytes:
         """Return the file."""
         out, self._directory = bytearray(self.before), b""
         for part in self.parts:

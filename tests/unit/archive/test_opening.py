@@ -75,9 +75,18 @@ def test_what_is_no_artifact(file: str, content: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    ["crm web.py", "crm-1.2.py", "1crm.py", "сrm.py", "a.b.py", "x" * 300 + ".py",
-     "../crm/..py", "crm\0.py", ".py"],
-)  # fmt: skip
+    [
+        "crm web.py",
+        "crm-1.2.py",
+        "1crm.py",
+        "сrm.py",
+        "a.b.py",
+        "x" * 300 + ".py",
+        "../crm/..py",
+        "crm\0.py",
+        ".py",
+    ],
+)
 def test_modules_that_cannot_be_imported(file: str) -> None:
     """A module's name is one that can stand behind ``import``, in plain letters."""
     assert "cannot be imported; a module's name has letters" in refused(b"", file)
@@ -97,22 +106,44 @@ def test_another_name_than_expected() -> None:
 @pytest.mark.parametrize(
     ("files", "manifest", "reason"),
     [
-        ({"lib/flask/__init__.py": ""}, MANIFEST, "it has libraries of its own in lib/ "
-         "and needs a process of its own (isolation = process), which this release "
-         "cannot give it yet; install them into the host's environment, and pack it "
-         "without lib/"),
-        ({}, MANIFEST + "isolation = process\n", "it needs a process of its own "
-         "(isolation = process), which this release cannot give it yet; if it can live "
-         "beside others, write isolation = namespace into its service.ini"),
-        ({"lib/x.py": ""}, MANIFEST + "isolation = namespace\n", "isolation = "
-         "namespace, and it has libraries of its own in lib/; take one of them out"),
+        (
+            {"lib/flask/__init__.py": ""},
+            MANIFEST,
+            (
+                "it has libraries of its own in lib/ "
+                "and needs a process of its own (isolation = process), which this "
+                "release "
+                "cannot give it yet; install them into the host's environment, and "
+                "pack it "
+                "without lib/"
+            ),
+        ),
+        (
+            {},
+            MANIFEST + "isolation = process\n",
+            (
+                "it needs a process of its own "
+                "(isolation = process), which this release cannot give it yet; if it "
+                "can live "
+                "beside others, write isolation = namespace into its service.ini"
+            ),
+        ),
+        (
+            {"lib/x.py": ""},
+            MANIFEST + "isolation = namespace\n",
+            (
+                "isolation = "
+                "namespace, and it has libraries of its own in lib/; take one of them "
+                "out"
+            ),
+        ),
         ({"crm/_x.so": ""}, MANIFEST, "crm/_x.so is compiled code"),
         ({"crm/x.pyc": ""}, MANIFEST, "crm/x.pyc is bytecode without its source"),
         ({}, "[package]\nname = x\nnmae = y\n", "no key 'nmae'; did you mean 'name'?"),
         ({"../x": ""}, MANIFEST, "leads to a parent folder"),
         ({"Service.ini": ""}, MANIFEST, "are one name"),
     ],
-)  # fmt: skip
+)
 def test_archives_that_are_refused(
     files: dict[str, str], manifest: str, reason: str
 ) -> None:
@@ -126,18 +157,21 @@ def test_archives_that_are_refused(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (Zip([Part("crm.py", b"")]).bytes(), "it has no service.ini; that names"),
+        (Zip([Part("crm.py", b"")]).made(), "it has no service.ini; that names"),
         (
-            Zip([Part("crm-1.2/service.ini", b"")]).bytes(),
-            "its service.ini is crm-1.2/service.ini, and must be at the top; pack the "
-            "content of the folder, not the folder",
+            Zip([Part("crm-1.2/service.ini", b"")]).made(),
+            (
+                "its service.ini is crm-1.2/service.ini, and must be at the top; pack "
+                "the "
+                "content of the folder, not the folder"
+            ),
         ),
         (
-            Zip([Part("service.ini", "[package]\nname = ü".encode("latin-1"))]).bytes(),
+            Zip([Part("service.ini", "[package]\nname = ü".encode("latin-1"))]).made(),
             "service.ini is not UTF-8 text (byte 17); save it as UTF-8",
         ),
         (
-            Zip([Part("service.ini", b"#" * 1_100_000)]).bytes(),
+            Zip([Part("service.ini", b"#" * 1_100_000)]).made(),
             "service.ini is larger than 1048576 bytes",
         ),
     ],
@@ -150,7 +184,7 @@ def test_manifests_that_cannot_be_read(content: bytes, reason: str) -> None:
 def test_damage_anywhere_is_found(tmp_path: Path) -> None:
     """A file of an archive that is damaged is found before it is proposed."""
     manifest = Part("service.ini", MANIFEST.encode())
-    content = Zip([manifest, Part("crm.py", b"x", checksum=1)]).bytes()
+    content = Zip([manifest, Part("crm.py", b"x", checksum=1)]).made()
 
     assert "crm.py is damaged" in refused(content, "crm.sar")
 

@@ -17,7 +17,9 @@ def upgrade() -> None:
     """Add them."""
     op.add_column(
         "cluster",
-        sa.Column("confirming", sa.Integer, nullable=False, server_default="0"),
+        sa.Column(
+            "confirming", sa.Integer, nullable=False, server_default=sa.text("0")
+        ),
     )
     op.create_index("generation_by_state", "generation", ["state"])
     op.create_index("change_by_digest", "change", ["digest"])
