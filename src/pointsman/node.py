@@ -6,7 +6,6 @@ import atexit
 import logging
 import os
 import threading
-import time
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,11 @@ from pointsman.deployments import Deployments
 from pointsman.directories import Directories
 from pointsman.errors import LedgerError
 from pointsman.ledger import open_ledger
-from pointsman.local import NOTHING, Local
+from pointsman.local import Local
 from pointsman.machinery import Machinery
-from pointsman.model import Artifact, Kind, Mount, Package, Report
+from pointsman.model import Artifact, Kind, Mount, Package
 from pointsman.reconcile import Reconciler
+from pointsman.reloading import Reloading
 from pointsman.runtime.inprocess import Loaded
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pointsman.cluster import Actor
     from pointsman.interfaces import Ledger
-    from pointsman.model import Outcome, Scan
+    from pointsman.model import Report
     from pointsman.namespace.leaks import Leak
     from pointsman.settings import Settings
 
@@ -78,7 +78,7 @@ class Node:
         self.traffic = self._machinery.traffic
         self.retirement = self._machinery.retirement
         self.resources = self._machinery.resources
-        self.last: Report | None = None
+        self._reloading = Reloading(self._machinery)
         self.pid = 0  # of the process that serves
         self._serves = serves
         self._ledger: Ledger | None = None
@@ -87,7 +87,6 @@ class Node:
         self._local: Local | None = None
         self._reconciler: Reconciler | None = None
         self._directories: Directories | None = None
-        self._reloaded: dict[str, object] = {}
         self._closing = threading.Lock()  # held by whoever closes
         self._agent = Agent(
             step=lambda: self._step(),  # noqa: PLW0108 - what it calls is made later
@@ -194,6 +193,11 @@ class Node:
     # WHAT IT HAS
 
     @property
+    def last(self) -> Report | None:
+        """Return what the last look at the sources has come to."""
+        return self._reloading.last
+
+    @property
     def ledger(self) -> Ledger:
         """Return the ledger; it is opened when it is first asked for.
 
@@ -269,18 +273,15 @@ class Node:
 
         def work() -> Report:
             request = 0
-            if actor is not None and self._reconciler is not None:
-                request = self.ledger.request_reload(
-                    actor, confirm_removals=confirm_removals
-                )
-                self._reconciler.reloads = request
+            if actor is not None:
+                request = self._request_reload(actor, confirm_removals=confirm_removals)
             return self._reload(request)
 
         report = self._agent.call(work)
         if self._directories is not None:
             found = self._directories.scan(confirm_removals=confirm_removals)
             report = replace(report, directories=tuple(found))
-            self.last = report
+            self._reloading.last = report
         return report
 
     def _reload_asked(self, request: int, confirm_removals: bool) -> None:  # noqa: FBT001
@@ -295,46 +296,25 @@ class Node:
             ).start()
 
     def _reload(self, request: int) -> Report:
-        begun = time.perf_counter()
-        scan, problems = self._machinery.look()
-        before = self._machinery.switching.switches
-        outcomes = self._follow(scan)
-        report = Report(
-            pid=os.getpid(),
-            generation=self.generation,
-            duration_ms=round((time.perf_counter() - begun) * 1000, 3),
-            outcomes=outcomes,
-            problems=problems,
-            stuck=self._machinery.preparation.stuck,
-            switches=self._machinery.switching.switches,
-            shadowed=self.shadowed,
-            request=request,
-        )
-        self.last = report
-        self._reloaded = reporting.told_of(report)
+        report = self._reloading.run(self.local, self.ledger, request)
         if self._reconciler is not None:
             self._reconciler.retry()
             self._reconciler.tell()
-        reporting.log(report, before)
         return report
 
-    def _follow(self, scan: Scan) -> tuple[Outcome, ...]:
-        if self.last is not None:
-            return self.local.follow(scan)
-        return self._first(scan)
-
-    def _first(self, scan: Scan) -> tuple[Outcome, ...]:
-        """Serve the newest generation that was active and that loads here."""
-        local = self.local
-        local.static = scan
-        active = self.ledger.observe("").active
-        told: tuple[Outcome, ...] = ()
-        for number in (active, *self.ledger.was_active(active)):
-            if not local.join(self.ledger.contents(number) or NOTHING):
-                return told or local.outcomes
-            told = told or local.outcomes  # of the active one: why it is not served
-        local.join(NOTHING)
-        return told
+    def _request_reload(self, actor: Actor, *, confirm_removals: bool) -> int:
+        """Ask the other nodes; return the request's number, 0 if they cannot be."""
+        if self._reconciler is None:
+            return 0
+        try:
+            number = self.ledger.request_reload(
+                actor, confirm_removals=confirm_removals
+            )
+        except LedgerError as error:
+            _log.warning("the other nodes are not asked to reload: %s", error)
+            return 0
+        self._reconciler.reloads = number
+        return number
 
     # WHAT IT SAYS OF ITSELF
 
@@ -359,7 +339,7 @@ class Node:
 
     def report(self) -> dict[str, object]:
         """Return what the other nodes shall know of this one; quick, any thread."""
-        return {**reporting.report(self), "reload": self._reloaded}
+        return reporting.report(self)
 
     def directories(self) -> tuple[dict[str, object], ...]:
         """Return what is known of the watched directories."""

@@ -43,6 +43,7 @@ def report(node: Node) -> dict[str, object]:
         "leaks": node.leak_count(),
         "directories": list(node.directories()),
         "problems": [asdict(problem) for problem in problems],
+        "reload": told_of(node.last) if node.last else {},
     }
 
 

@@ -62,6 +62,8 @@ class Uploads:
     ) -> Entry:
         """Take one artifact; see `deployments.Deployments.receive`."""
         file = _file_name(file)
+        if not file and not package:
+            raise Refused(400, "Bad Request", "a file needs a name; send it with one")
         with self._temporary() as path:
             digest, size = self._written(path, chunks)
             if sha256 is not None and digest != sha256.hex():

@@ -133,7 +133,9 @@ class OverLedger(LedgerView):
             if self._voters.own is None and not change.wait:
                 return self._as_proposed(proposed)
             seconds = change.wait or self._timeout
-            return documents.deployment(self._deployments.decide(proposed, seconds))
+            result = self._deployments.decide(proposed, seconds)
+            document = documents.deployment(result)
+        return {**document, "served": bool(self._voters.alive())}
 
     def _as_proposed(self, proposed: Proposed) -> Document:
         found = self._deployments.generation(proposed.number)

@@ -77,6 +77,10 @@ def print_packages(packages: Iterable[Mapping[str, Any]]) -> None:
 
 def print_nodes(nodes: Iterable[Mapping[str, Any]]) -> None:
     """Print the nodes, and what is the matter with them."""
+    found = list(nodes)
+    if not found:
+        tables.say("no node serves")
+        return
     table = tables.table(
         "node",
         "pid",
@@ -88,7 +92,6 @@ def print_nodes(nodes: Iterable[Mapping[str, Any]]) -> None:
         "in flight",
         "lingering",
     )
-    found = list(nodes)
     for one in found:
         report = one["report"]
         state = one["state"] if one["alive"] else "gone"
@@ -141,6 +144,8 @@ def print_reload(document: Mapping[str, Any]) -> None:
         took, pid = tables.milliseconds(document["duration_ms"]), document["pid"]
         serves = f"serves generation {document['generation']}"
         tables.say(f"process {pid} {serves}; it has read its sources in {took}")
+    if not document["nodes"]:
+        tables.say("no node serves: the next start reads the sources")
     for one in document["nodes"][1 if asked else 0 :]:
         reload = one["reload"]
         if reload is None:
@@ -178,9 +183,11 @@ def print_leaks(nodes: Iterable[Mapping[str, Any]]) -> None:
 def print_threads(threads: Iterable[Mapping[str, Any]]) -> None:
     """Print each thread of a node: what it works for, then its stack."""
     for one in threads:
-        service, path = one.get("service") or "", one.get("path") or ""
-        work = f" works for {service}" if service else ""
-        tables.say(f"{one['name']}{work}{f' at {path}' if path else ''}", "bold")
-        stack = one["stack"]
-        lines = stack.splitlines() if isinstance(stack, str) else stack
-        tables.traceback("\n".join(map(str, lines)))
+        tables.say(f"{one['name']}{_work(one)}", "bold")
+        tables.traceback(one["stack"])
+
+
+def _work(thread: Mapping[str, Any]) -> str:
+    if thread["service"]:
+        return f" works for {thread['service']}: {thread['request']}".rstrip(": ")
+    return f" runs code of {thread['package']}" if thread["package"] else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pointsman.cli import hosts, tables
+from pointsman.cli.hosts import UnreachableError
 from pointsman.cli.over_http import OverHttp
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def reached(where: Where) -> Iterator[Reached]:
 
     Raises:
         ConfigError: the ini or the token cannot be used.
+        UnreachableError: no server answers, and there is no ledger.
         LedgerError: the ledger cannot be used.
         click.UsageError: nothing says which host is meant.
 
@@ -77,9 +79,11 @@ def _reached(where: Where) -> Reached:
     there = sections.has_ledger(section.settings)
     if not there or f"server:{where.server_name}" in sections.names(where.ini):
         target = hosts.target(where)
-        if not there or hosts.accepts(target):
+        if hosts.accepts(target):
             return OverHttp(target, where.timeout)
         why = f"no server answers at {target.unix_socket or target.url}"
+        if not there:
+            raise UnreachableError(f"{why}, and there is no ledger yet; start it first")
     else:
         why = f"{where.ini} has no [server:{where.server_name}]"
     found = OverLedger(section, tables.note)

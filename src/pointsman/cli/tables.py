@@ -37,6 +37,8 @@ _CONTROLS = {
     ord("\n"): "\n",
     ord("\t"): "\t",
 }
+# How the lines begin that say where, in tracebacks and in stacks.
+_FRAMES = ("  File", "  [pointsman]")
 # A file or a pipe has no width; a table for it must not be folded.
 _WIDE = 1000
 
@@ -115,7 +117,7 @@ def milliseconds(number: float | None) -> str:
 def traceback(told: str) -> None:
     """Print a traceback, set off from what stands around it."""
     for line in told.rstrip().splitlines():
-        say(f"    {line}", "dim" if line.startswith("  File") else "")
+        say(f"    {line}", "dim" if line.startswith(_FRAMES) else "")
 
 
 def note(sentence: str) -> None:

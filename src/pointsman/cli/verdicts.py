@@ -33,6 +33,11 @@ def sentence(verdict: Mapping[str, Any]) -> str:
     number, state = verdict["generation"], verdict["state"]
     if verdict["unchanged"] and not verdict["timed_out"]:
         return f"nothing to do: {_name(number)} has all of it already ({state})"
+    if state in _SERVED and not verdict.get("served", True):
+        after = _after(verdict)
+        return (
+            f"generation {number} is active{after}; nobody serves before the next start"
+        )
     if state in _SERVED:
         return f"generation {number} is active{_on(verdict)}{_after(verdict)}"
     if state == "failed":

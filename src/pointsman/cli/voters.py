@@ -62,7 +62,7 @@ class Voters:
         """
         if self.own is not None or any(one.state in _VOTERS for one in self.alive()):
             return
-        self._tell("no node serves: this command loads it, and votes, itself")
+        self._tell("no node serves, so this command loads what is deployed, and votes")
         self._ledger.advance(identity.gone(self._ledger.nodes()))
         # The directories are for the nodes that serve: only what was asked for is
         # deployed here.

@@ -34,7 +34,7 @@ def length(request: Request) -> int | None:
     environ = request.environ
     text = environ.get("CONTENT_LENGTH") or ""
     if text:
-        if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004
+        if not (text.isascii() and text.isdigit() and len(text) < 30):  # noqa: PLR2004
             raise _bad("Content-Length is not a number")
         return int(text)
     if environ.get("wsgi.input_terminated"):

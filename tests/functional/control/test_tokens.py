@@ -10,14 +10,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from control_surface import Surface, form, module
+from pointsman.control.throttle import Throttle
+from site_folder import SiteFolder
 
 if TYPE_CHECKING:
-    from site_folder import Answer, SiteFolder
+    from collections.abc import Iterator
+
+    from site_folder import Answer
 
 
 @pytest.fixture(name="surface")
 def _surface(site: SiteFolder) -> Surface:
     return Surface(site.host())
+
+
+@pytest.fixture(name="shared", scope="module")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surface]:
+    """Give a host to tests that change nothing of note."""
+    site = SiteFolder(tmp_path_factory.mktemp("shared"))
+    surface = Surface(site.host())
+    surface.token_of("viewer", name="taken")
+    yield surface
+    site.close()
 
 
 def told(answer: Answer) -> Any:
@@ -72,10 +86,9 @@ def test_token_is_told_once(surface: Surface, site: SiteFolder) -> None:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_tokens_that_are_not_made(surface: Surface, body: Any, status: int) -> None:
+def test_tokens_that_are_not_made(shared: Surface, body: Any, status: int) -> None:
     """Each is told what is wrong, without markup."""
-    surface.token_of("viewer", name="taken")
-    answer = surface.ask("POST", "/tokens", json_body=body)
+    answer = shared.ask("POST", "/tokens", json_body=body)
 
     assert status == int(answer.status[:3])
     assert b"<" not in answer.body
@@ -132,6 +145,12 @@ def test_unknown(surface: Surface) -> None:
     ] == details
 
 
+@pytest.fixture(name="tokens", scope="module")
+def _tokens(shared: Surface) -> dict[str, str]:
+    """Give a token of each role, the least first."""
+    return {role: shared.token_of(role) for role in ("viewer", "deployer", "admin")}
+
+
 CALLS = [
     ("GET", "/packages", "viewer"),
     ("GET", "/generations", "viewer"),
@@ -154,11 +173,13 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("method", "path", "needed"), CALLS)
-def test_roles(surface: Surface, method: str, path: str, needed: str) -> None:
-    """Each role may do what those below it may, and 403 names the one that is needed."""
-    roles = ["viewer", "deployer", "admin"]
-    for role in roles:
-        answer = surface.ask(method, path, token=surface.token_of(role))
+def test_roles(
+    shared: Surface, tokens: dict[str, str], method: str, path: str, needed: str
+) -> None:
+    """Each role may do what those below it may; 403 names the one that is needed."""
+    roles = list(tokens)
+    for role, token in tokens.items():
+        answer = shared.ask(method, path, token=token)
         allowed = roles.index(role) >= roles.index(needed)
 
         assert allowed == (not answer.status.startswith("403"))
@@ -258,9 +279,9 @@ def test_lock(surface: Surface) -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501, 1, None])
-def test_lock_without_a_reason(surface: Surface, reason: Any) -> None:
+def test_lock_without_a_reason(shared: Surface, reason: Any) -> None:
     """Others want to know why."""
-    answer = surface.ask("PUT", "/lock", json_body={"reason": reason})
+    answer = shared.ask("PUT", "/lock", json_body={"reason": reason})
 
     assert "400 Bad Request" == answer.status
 
@@ -296,11 +317,7 @@ def test_failures_are_slowed_down(
 ) -> None:
     """Each failure of one address waits longer; a right token never does."""
     slept: list[float] = []
-    monkeypatch.setattr("pointsman.control.throttle.time.sleep", slept.append)
-    monkeypatch.setattr(
-        "pointsman.control.throttle.Throttle.__init__.__defaults__",
-        (slept.append, __import__("time").monotonic),
-    )
+    monkeypatch.setattr(Throttle.__init__, "__defaults__", (slept.append, lambda: 0.0))
     surface = Surface(site.host())
     for _ in range(6):
         surface.ask("GET", "/packages", token="wrong", REMOTE_ADDR="192.0.2.1")

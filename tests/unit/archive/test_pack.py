@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pointsman import pack as packing
 from pointsman.archive import Identity, identify
 from pointsman.errors import ArtifactError, ReleaseError
 from pointsman.model import Kind
@@ -148,7 +147,7 @@ def test_no_place_for_the_output(tmp_path: Path) -> None:
     """An output that cannot be written is the machine's fault."""
     folder = write(tmp_path / "crm", [*FILES])
 
-    with pytest.raises(ReleaseError, match="cannot pack .*No such file or directory"):
+    with pytest.raises(ReleaseError, match=r"cannot pack .*No such file or directory"):
         pack(folder, tmp_path / "gone" / "x.sar")
 
 
@@ -229,7 +228,7 @@ def test_libraries_twice(tmp_path: Path) -> None:
 def test_no_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interpreter without pip is named."""
     folder = write(tmp_path / "crm", [*FILES])
-    monkeypatch.setattr(packing.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
 
     with pytest.raises(ReleaseError, match="/bin/false has no pip, which fetches what"):
         pack(folder, tmp_path / "1.sar", requirements=requirements(tmp_path))
