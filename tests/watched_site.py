@@ -136,7 +136,9 @@ class WatchedSite:
 
     # FILES
 
-    def put(self, name: str, source: str = "x = 1\n", where: Path | None = None) -> Path:
+    def put(
+        self, name: str, source: str = "x = 1\n", where: Path | None = None
+    ) -> Path:
         """Put a whole file in, by a rename."""
         target = (where or self.pickup) / name
         hidden = self.outside / f"{name}.{time.monotonic_ns()}"
@@ -217,7 +219,8 @@ class WatchedSite:
         """Let every generation fail that has a package with this in its source."""
 
         def judge(contents: Contents) -> tuple[Failed, ...]:
-            found = [n for n, e in contents.entries.items() if word in self.text(e.digest)]
+            entries = contents.entries.items()
+            found = [n for n, e in entries if word in self.text(e.digest)]
             return tuple(Failed(n, reason, f"Traceback of {n}") for n in sorted(found))
 
         self.voter.judge = judge

@@ -185,7 +185,11 @@ class Node:
     def _step(self) -> float:
         if self._reconciler is None:
             return 1.0
-        delay = self._reconciler.step()
+        try:
+            delay = self._reconciler.step()
+        except LedgerError:
+            self._reconciler.be_cut_off()
+            raise
         if not delay:  # something was done that others wait for
             self.deployments.moved()
         return delay

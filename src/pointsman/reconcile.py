@@ -86,6 +86,7 @@ class Reconciler:
         self.behind = ""  # why: for `health/ready`
         self._first_seen: tuple[int, float] = (0, 0.0)  # of what is staging
         self._looked = self._beaten = self._clock() - 3600.0
+        self._until = 0.0  # when the time of what is staged here is over
         self._pruned = 0
         self.reloads = -1  # the last request that was followed
 
@@ -145,7 +146,9 @@ class Reconciler:
             return False
         if self._local.staged is not None:
             self._local.discard()
-        self._join(seen.active)
+        contents = self._contents(seen.active)
+        if contents is not None:  # else it was replaced a moment ago: look again
+            self._join(contents)
         return True
 
     def _be_ready(self, seen: Observation, me: NodeRecord) -> bool:
@@ -166,10 +169,14 @@ class Reconciler:
             vote.node == self.node.id and not vote.left for vote in votes
         )
 
-    def _join(self, number: int) -> None:
+    def _contents(self, number: int) -> Contents | None:
+        """Return what a generation serves; None is unknown, and never nothing."""
+        return self._ledger.contents(number) if number else Contents(0)
+
+    def _join(self, contents: Contents) -> None:
         """Load what the others serve already."""
-        contents = self._ledger.contents(number)
-        failed = self._local.join(contents or Contents(number))
+        number = contents.number
+        failed = self._local.join(contents)
         if not failed:
             self._cannot, self.behind = None, ""
             _log.info("generation %d serves", number)
@@ -197,6 +204,8 @@ class Reconciler:
             return False
         began = self._clock()
         failed = self._stage(staging)
+        if failed is None:
+            return True  # it has failed meanwhile: look again
         faults.point("staged")
         vote = Vote(
             node=self.node.id,
@@ -215,11 +224,24 @@ class Reconciler:
             for vote in staging.votes
         )
 
-    def _stage(self, staging: Generation) -> tuple[Failed, ...]:
+    def _stage(self, staging: Generation) -> tuple[Failed, ...] | None:
         if self._local.staged == staging.number:  # the vote did not get through
             return ()
-        contents = self._ledger.contents(staging.number)
-        return self._local.stage(contents or Contents(staging.number))
+        contents = self._contents(staging.number)
+        if contents is None:
+            return None
+        self._until = self._clock() + _allowed(staging)
+        return self._local.stage(contents)
+
+    def be_cut_off(self) -> None:
+        """Let go of what is staged, if no decision about it comes in all its time.
+
+        The others may have made it active: then this node loads it when it can ask
+        the ledger again.
+        """
+        if self._local.staged is not None and self._clock() > self._until:
+            _log.warning("what becomes of %d is not known", self._local.staged)
+            self._local.discard()
 
     def _decide(self, seen: Observation) -> None:
         """Let the ledger decide what no vote will decide."""
@@ -243,8 +265,8 @@ class Reconciler:
     def _asked(self, seen: Observation) -> bool:
         for question in seen.questions:
             self._answer(question)
-        if seen.reloads <= self.reloads:
-            return False
+        if seen.reloads <= self.reloads or self._local.staged is not None:
+            return False  # what was voted on must be what is switched
         self.reloads = seen.reloads
         self._cannot = None
         self._reload(seen.reloads, seen.confirming == seen.reloads)
@@ -274,6 +296,10 @@ class Reconciler:
         if seen.queued:
             return 0.0
         return max(0.0, self._beaten + self._lease / BEATS - self._clock())
+
+
+def _allowed(staging: Generation) -> float:
+    return (staging.deadline or 0.0) - (staging.staged_at or 0.0)
 
 
 def _reason(failed: tuple[Failed, ...]) -> str:

@@ -65,7 +65,8 @@ def _first(local: Local, ledger: Ledger, scan: Scan) -> tuple[Outcome, ...]:
     active = ledger.observe("").active
     told: tuple[Outcome, ...] = ()
     for number in (active, *ledger.was_active(active)):
-        if not local.join(ledger.contents(number) or NOTHING):
+        contents = ledger.contents(number) if number else NOTHING
+        if contents is not None and not local.join(contents):
             return told or local.outcomes
         told = told or local.outcomes  # of the active one: why it is not served
     local.join(NOTHING)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 PACKAGES, QUICK_PACKAGES = 1000, 100
 START, DEPLOYMENT = 2.0, 1.5  # times
-_STARTS = 3
+_STARTS = 2
 _AT_ONCE = 250  # packages of one upload
 _WARM = 3
 _COLUMNS = ("", "value", "95 %", "beside it", "value", "95 %", "ratio", "target")
@@ -68,23 +69,27 @@ print("modules", flush=True)
 
 
 def measure(*, quick: bool = False) -> list[Table]:
-    """Measure starts and deployments, with modules of 10 and of 100 lines."""
+    """Measure starts and deployments; starts with small modules too."""
     number = QUICK_PACKAGES if quick else PACKAGES
     times = 15 if quick else 60
     rows: list[tuple[Cell, ...]] = []
     for lines in (100, 10):
         with TemporaryDirectory(prefix="pointsman-") as name:
-            rows += _rows(Path(name), number, lines, times)
+            folder = Path(name)
+            starts = _starts(folder, _modules(number, lines))
+            rows += _started(f"{lines} lines", starts)
+            if lines == 100:
+                rows += [_deployed(folder, times, rehearse=r) for r in (False, True)]
     return [
         Table(
             f"thousand: {number:,} packages with a service each, from the ledger",
             _COLUMNS,
             tuple(rows),
             (
-                f"starts in seconds, the best of {_STARTS}: from the start of the",
-                "process until it says that it is ready; beside it from the start of a",
-                "process until it has imported what the host has, and the modules.",
-                "Python's second import finds its bytecode files",
+                f"starts in seconds, the best of {_STARTS}, in turn: from the start of",
+                "the process until it says that it is ready; beside it, from the start",
+                "of a process until it has imported what the host has, and the modules;",
+                "“again” is with the bytecode files of an import before",
                 f"a deployment in milliseconds, medians of {times}, each beside the",
                 "same one into a host with no other package, in turn",
             ),
@@ -92,31 +97,52 @@ def measure(*, quick: bool = False) -> list[Table]:
     ]
 
 
-def _rows(
-    folder: Path, number: int, lines: int, times: int
-) -> Iterator[tuple[Cell, ...]]:
-    for name in ("full", "empty"):
+@dataclass(frozen=True)
+class Starts:
+    """Seconds; the best of some starts in turn."""
+
+    libraries: float  # until a plain process has the host's libraries
+    plain: float  # until it has the modules too
+    again: float  # the same with bytecode files
+    host: dict[bool, float]  # by whether it rehearses
+
+
+def _starts(folder: Path, modules: dict[str, bytes]) -> Starts:
+    for name in ("full", "empty", "plain"):
         (folder / name).mkdir()
-    modules = _modules(number, lines)
-    names = _fill(folder / "full", modules)
-    plain = folder / "plain"
-    plain.mkdir()
     for name, source in modules.items():
-        (plain / f"{name}.py").write_bytes(source)
-    libraries, first, second = _plain(folder, [*modules], names)
-    yield (f"{lines} lines: libraries of the host", libraries, *[None] * 5, "")
-    for rehearse in (False, True):
-        configure(folder / "full", rehearse=rehearse)
-        starts = [_started(folder / "full") for _ in range(_STARTS)]
-        took, word = min(starts), "yes" if rehearse else "no"
-        target = met(took / first, START)
-        name = f"{lines} lines: start, rehearse = {word}"
-        beside = ("import", first, None, ratio(took, first))
-        yield (name, took, None, *beside, f"{target}")
-        again = ("import again", second, None, ratio(took, second))
-        yield ("", None, None, *again, "")
-    for rehearse in (False, True):
-        yield _deployed(folder, times, lines, rehearse=rehearse)
+        (folder / "plain" / f"{name}.py").write_bytes(source)
+    names = _fill(folder / "full", modules)
+    told = {"host": names, "folder": str(folder / "plain"), "modules": [*modules]}
+    write(folder / "told.json", json.dumps(told))
+    first, again = [], []
+    hosts: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(_STARTS):
+        first.append(_imported(folder))
+        for rehearse, took in hosts.items():
+            configure(folder / "full", rehearse=rehearse)
+            took.append(_start(folder / "full"))
+    _imported(folder, keep=True)
+    for _ in range(_STARTS):
+        again.append(_imported(folder, keep=True))
+    return Starts(
+        min(libraries for libraries, _ in first),
+        min(whole for _, whole in first),
+        min(whole for _, whole in again),
+        {rehearse: min(took) for rehearse, took in hosts.items()},
+    )
+
+
+def _started(name: str, starts: Starts) -> Iterator[tuple[Cell, ...]]:
+    for rehearse, took in starts.host.items():
+        word = "yes" if rehearse else "no"
+        wanted = met(took / starts.plain, START)
+        for told, value, beside, other, target in (
+            (f"{name}: start, rehearse = {word}", took, "import", starts.plain, wanted),
+            ("", None, "import again", starts.again, ""),
+            ("", None, "libraries alone", starts.libraries, ""),
+        ):
+            yield (told, value, None, beside, other, None, ratio(took, other), target)
 
 
 def _modules(number: int, lines: int) -> dict[str, bytes]:
@@ -144,7 +170,7 @@ def _fill(folder: Path, modules: dict[str, bytes]) -> list[str]:
 # STARTS
 
 
-def _started(folder: Path) -> float:
+def _start(folder: Path) -> float:
     """Return how long a host takes until it is ready, in seconds."""
     begun = time.perf_counter()
     with serving(folder) as host:
@@ -152,25 +178,14 @@ def _started(folder: Path) -> float:
         return time.perf_counter() - begun
 
 
-def _plain(
-    folder: Path, modules: list[str], names: list[str]
-) -> tuple[float, float, float]:
-    """Return the seconds until libraries, until modules; and of a second import."""
-    told = {"host": names, "folder": str(folder / "plain"), "modules": modules}
-    write(folder / "told.json", json.dumps(told))
-    without = {**environment(), "PYTHONDONTWRITEBYTECODE": "1"}
-    keeping = {k: v for k, v in without.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    first = [_imported(folder, without) for _ in range(_STARTS)]
-    _imported(folder, keeping)
-    again = [_imported(folder, keeping) for _ in range(_STARTS)]
-    return (
-        min(libraries for libraries, _ in first),
-        min(modules for _, modules in first),
-        min(modules for _, modules in again),
-    )
+def _imported(folder: Path, *, keep: bool = False) -> tuple[float, float]:
+    """Return the seconds until a plain process has the libraries, and the modules.
 
-
-def _imported(folder: Path, given: dict[str, str]) -> tuple[float, float]:
+    ``keep`` lets it write bytecode files, and find those of the time before.
+    """
+    given = environment()
+    if keep:
+        del given["PYTHONDONTWRITEBYTECODE"]
     command = [sys.executable, "-c", _PLAIN, str(folder / "told.json")]
     begun = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=given)
@@ -187,9 +202,7 @@ def _imported(folder: Path, given: dict[str, str]) -> tuple[float, float]:
 # DEPLOYMENTS
 
 
-def _deployed(
-    folder: Path, times: int, lines: int, *, rehearse: bool
-) -> tuple[Cell, ...]:
+def _deployed(folder: Path, times: int, *, rehearse: bool) -> tuple[Cell, ...]:
     took: dict[str, list[float]] = {"full": [], "empty": []}
     with ExitStack() as stack:
         hosts = {}
@@ -204,7 +217,7 @@ def _deployed(
     full, empty = (took[name][_WARM:] for name in ("full", "empty"))
     medians = statistics.median(full), statistics.median(empty)
     return (
-        f"{lines} lines: PUT of one more, rehearse = {'yes' if rehearse else 'no'}",
+        f"PUT of one more, rehearse = {'yes' if rehearse else 'no'}",
         medians[0],
         quantile(full, 0.95),
         "empty host",

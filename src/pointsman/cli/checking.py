@@ -41,7 +41,10 @@ def check(
     if server_name or "server:main" in sections.names(ini):
         sections.address(ini, server_name or "main", variables)
     damaged = [damage.of(section.settings) for section in found]
-    checked = [rehearsing.check(section) for section in found]
+    checked = [
+        rehearsing.check(section, deployed=not lost)
+        for section, lost in zip(found, damaged, strict=True)
+    ]
     failed = any(one.report.failed for one in checked) or any(damaged)
     if as_json:
         both = zip(checked, damaged, strict=True)

@@ -38,8 +38,11 @@ class Checked:
     warnings: tuple[str, ...]
 
 
-def check(section: Section) -> Checked:
-    """Scan, rehearse and load what the section wants; then let go of all."""
+def check(section: Section, *, deployed: bool = True) -> Checked:
+    """Scan, rehearse and load what the section wants; then let go of all.
+
+    With ``deployed``, what its ledger holds too.
+    """
     with silence(), TemporaryDirectory(prefix="pointsman-check-") as work:
         # As a start does: services may want to put their files there.
         section.settings.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,7 +51,7 @@ def check(section: Section) -> Checked:
             rehearse=True,
             keep_warm=0.0,
             work_dir=Path(work),
-            ledger_url=_ledger(section.settings),
+            ledger_url=_ledger(section.settings) if deployed else "",
         )
         node = Node(settings, section.global_conf, starts=False)
         try:

@@ -34,10 +34,8 @@ def sentence(verdict: Mapping[str, Any]) -> str:
     if verdict["unchanged"] and not verdict["timed_out"]:
         return f"nothing to do: {_name(number)} has all of it already ({state})"
     if state in _SERVED and not verdict.get("served", True):
-        after = _after(verdict)
-        return (
-            f"generation {number} is active{after}; nobody serves before the next start"
-        )
+        later = "; no node serves it before the next start"
+        return f"generation {number} is active{_after(verdict)}{later}"
     if state in _SERVED:
         return f"generation {number} is active{_on(verdict)}{_after(verdict)}"
     if state == "failed":

@@ -38,6 +38,7 @@ from pointsman.errors import (
     LoadError,
     Refused,
     ReleaseError,
+    did_you_mean,
 )
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ def _query(request: Request, route: Route) -> dict[str, Any]:
     """Return the parameters of a route.
 
     Raises:
-        Refused: 400, the query is no text, or a value is not accepted.
+        Refused: 400, the query is no text, a value is not accepted, or there is no
+            such parameter: whoever writes cascde=yes shall not think it was heard.
 
     """
     try:
@@ -156,6 +158,12 @@ def _query(request: Request, route: Route) -> dict[str, Any]:
         detail = "the query is not UTF-8"
         raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail) from None
     found: dict[str, Any] = {}
+    known = [field.name for field in route.query]
+    for name in given:
+        if name not in known and route.role is not None:
+            near = did_you_mean(name, known)
+            detail = f"there is no parameter {name[:80]!a}{near}; there are {known}"
+            raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail)
     for field in route.query:
         texts = given.get(field.name, [])
         texts = texts if isinstance(texts, list) else [texts]

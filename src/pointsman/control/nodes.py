@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from pointsman.cluster import NodeRecord
     from pointsman.control.call import Call
     from pointsman.model import Report
-
-_log = logging.getLogger(__name__)
 
 _PAUSE = 0.01  # seconds between two looks at the ledger
 _ANSWER = 10.0  # seconds that a node may take to answer
@@ -97,11 +94,7 @@ def reload(call: Call) -> Response:
     body = bodies.json_object(call.request, {"confirm_removals": bool})
     confirm = body.get("confirm_removals", False)
     node = call.node
-    try:
-        report = node.reload(call.actor, confirm_removals=confirm)
-    except LedgerError as error:  # this node can do its part alone
-        _log.warning("only this node reads its sources: %s", error)
-        report = node.reload(confirm_removals=confirm)
+    report = node.reload(call.actor, confirm_removals=confirm)
     found = _reloaded(call, report)
     late = [each["node"] for each in found if each["reload"] is None]
     document = {**documents.report(report), "nodes": found, "late": late}

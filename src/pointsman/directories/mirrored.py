@@ -54,12 +54,12 @@ class ArchiveDirectory(Standing):
         self.problems.update(refused)
         return found, []
 
-    def unreadable(self, error: OSError) -> float | None:
+    def unreadable(self, error: OSError) -> Look | None:
         """Hold what was in it; where it is gone, its removal can be confirmed."""
         super().unreadable(error)
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
             return None
-        return self.arrived(Look(_NOWHERE, {}, {}))
+        return Look(_NOWHERE, {}, {})
 
     def removals(self, view: View) -> Removals:
         """Take away what is gone for a moment, unless the directory is in doubt."""

@@ -12,6 +12,7 @@ from pointsman.model import Problem
 from pointsman.sources.arrivals import SETTLE, Arrivals, Look
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pointsman.directories.desk import Desk
@@ -22,6 +23,11 @@ _log = logging.getLogger(__name__)
 
 POLL = 0.01  # seconds between two looks at what is on its way ...
 SLOWLY = 0.1  # ... and when it takes long
+SHORTEST = 0.004  # seconds between two looks because of events, at least
+SLICE = 0.1  # seconds that one directory keeps the others waiting
+GATHER = 5.0  # seconds that whole files wait for others at most
+MANY = 20  # files, for each of which so many more wait another SETTLE ...
+QUIET = 0.5  # ... and this many seconds at most
 _FIRST, _LAST = 1.0, 30.0  # seconds until something that failed is tried again
 
 
@@ -48,6 +54,11 @@ class Place(ABC):
         self._last: Look | None = None
         self._closed: set[str] = set()
         self._told: dict[str, str] = {}  # problems that were logged
+        self._gap = SHORTEST
+        self._moved_at = 0.0
+        self._gathering_since: float | None = None
+        self._gathered = 0
+        self._work: Iterator[None] | None = None  # what a look asked for
         self._told_trouble = ""
         self._at: float | None = None  # when it was last looked at, for people
         self._pauses = 0
@@ -65,11 +76,11 @@ class Place(ABC):
         """See whether the batch that is on its way is decided."""
 
     @abstractmethod
-    def arrived(self, look: Look) -> float | None:
-        """Do what a look asks for; return in how many seconds to look again."""
+    def work(self, look: Look) -> Iterator[None]:
+        """Do what a look asks for, in pieces; set ``look_at`` if there is more."""
 
-    def unreadable(self, error: OSError) -> float | None:
-        """Hear that the directory cannot be read; return when to look again."""
+    def unreadable(self, error: OSError) -> Look | None:
+        """Hear that the directory cannot be read; return what to work with instead."""
         self.trouble = f"it cannot be read: {error.strerror or error}"
         return None
 
@@ -102,6 +113,9 @@ class Place(ABC):
         now = self.desk.clock()
         if now < self._not_before and not self.asked:
             return False
+        if self._work is not None:
+            self._go_on()
+            return False
         if self.pending():
             self.poll()
             if not self.pending():
@@ -114,29 +128,70 @@ class Place(ABC):
         self._look(now)
         return True
 
+    def _go_on(self) -> None:
+        """Work for a moment: the other directories want to be looked at, too."""
+        work, self._work = self._work, None
+        end = self.desk.clock() + SLICE
+        while work is not None and self.desk.clock() < end:
+            if next(work, work) is work:
+                self._done()
+                return
+        self._work = work
+
     def _earliest(self) -> float:
-        """Return when to look: not more often than files are given time to settle."""
-        return max(self.desk.clock(), (self.scanned_at or 0.0) + SETTLE)
+        """Return when to look because of an event: looking shall not be all we do."""
+        return max(self.desk.clock(), (self.scanned_at or 0.0) + self._gap)
 
     def _look(self, now: float) -> None:
         self.look_at = None
         self.trouble = ""
         self.scanned_at, self._at = now, time.time()
+        look: Look | None
         try:
-            self._last = self._arrivals.look(self._closed)
+            self._last = look = self._arrivals.look(self._closed)
         except OSError as error:
             self._last = None
-            again = self.unreadable(error)
+            look = self.unreadable(error)
         else:
             self._closed.clear()
-            again = self.arrived(self._last)
-        if again is not None:
-            self.look_at = now + again
+        self._gap = min(SETTLE, max(SHORTEST, 4 * (self.desk.clock() - now)))
+        if look is None:
+            self._done()
+        else:
+            self._work = self.work(look)
+            self._go_on()
+
+    def _done(self) -> None:
         if not self.trouble:
             self._pauses = 0
         if self.pending():
-            self._pending_since = now
+            self._pending_since = self.desk.clock()
         self._tell()
+
+    def gathering(self, look: Look) -> float | None:
+        """Return in how many seconds to look again for more; None if all is there.
+
+        Files that come together go together.  Who copies many pauses now and then:
+        the more there are, the longer nothing must have happened.
+        """
+        now = self.desk.clock()
+        if look.moving:
+            self._moved_at = now
+            self._gathered += look.fresh
+        quiet = min(QUIET, SETTLE * (self._gathered / MANY))
+        since = now if self._gathering_since is None else self._gathering_since
+        left = self._moved_at + quiet - now
+        if now - since < GATHER and (look.moving or left > 0):
+            self._gathering_since = since
+            return look.again or max(SETTLE, left)
+        self._gathering_since, self._gathered = None, 0
+        return None
+
+    def again(self, seconds: float | None) -> None:
+        """Ask for another look in so many seconds, if it is not asked for sooner."""
+        if seconds is not None:
+            at = self.desk.clock() + seconds
+            self.look_at = min(at, self.look_at or at)
 
     def failed(self, reason: str) -> float:
         """Hear that a step did not end well; return when the next is taken."""
@@ -160,6 +215,8 @@ class Place(ABC):
     @property
     def next(self) -> float | None:
         """Return when the next step is wanted, by the clock of the desk."""
+        if self._work is not None:
+            return self._not_before
         if not self.pending():
             return self.look_at
         now = self.desk.clock()
@@ -183,7 +240,7 @@ class Place(ABC):
     @property
     def busy(self) -> bool:
         """Tell whether a report would not be complete yet."""
-        if self.pending() or (self._last is not None and self._last.moving):
+        if self.pending() or self._work is not None or self.moved:
             return True
         if self.settling or (self.look_at or float("inf")) <= self.desk.clock():
             return True

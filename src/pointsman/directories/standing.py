@@ -22,11 +22,11 @@ from pointsman.directories.failures import Why
 from pointsman.directories.place import Place
 from pointsman.errors import ArtifactError, LedgerError, Refused
 from pointsman.sources import archives
-from pointsman.sources.arrivals import SETTLE, mark_of
+from pointsman.sources.arrivals import mark_of
 from pointsman.sources.pickup import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
     from pointsman.cluster import Actor, Contents, Entry, Generation
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-GATHER = 1.0  # seconds that whole files wait for others that still come
 LOCKED = 2.0  # seconds until it is seen whether deployments are locked still
 TRUSTED = 55.0  # seconds for which nothing to do stays so, if no file changes
 _HISTORY = 100  # generations in which an unfinished batch is looked for
@@ -98,8 +97,6 @@ class Standing(Place):
         self._stuck: dict[str, tuple[int, Why]] = {}  # package that cannot be removed
         self._recovered = False
         self._quiet: tuple[frozenset[tuple[int, ...]], float] | None = None
-        self._retry_at: float | None = None
-        self._whole_since: float | None = None
         self.differs: dict[str, str] = {}
 
     # FOR SUBCLASSES
@@ -144,80 +141,72 @@ class Standing(Place):
         if decided is not None:
             self._finish(decided)
 
-    def arrived(self, look: Look) -> float | None:
-        """Propose what changed; return in how many seconds to look again."""
+    def work(self, look: Look) -> Iterator[None]:
+        """Propose what changed, once all that comes with it is there."""
         if not self._recovered:
             self._recover()
             self._recovered = True
-            if self.pending():
-                return None
-        now = self.desk.clock()
-        since = now if self._whole_since is None else self._whole_since
-        if look.moving and now - since < GATHER:
-            self._whole_since = since
-            return look.again or SETTLE
-        self._whole_since = None
-        if self._is_quiet(look, now):
-            return look.again
-        again = self._compare(look)
         if self.pending():
-            return None
-        times = [one for one in (look.again, again) if one is not None]
-        if not times and not self.trouble:
-            self._quiet = (_marks(look), now)
-        return min(times) if times else None
+            return
+        wait = self.gathering(look)
+        if wait is not None:
+            self.again(wait)
+        elif self._is_quiet(look):
+            self.again(look.again)
+        else:
+            yield from self._compare(look)
+            if not self.pending():
+                self.again(look.again)
+                if self.look_at is None and not self.trouble:
+                    self._quiet = (_marks(look), self.desk.clock())
 
-    def _is_quiet(self, look: Look, now: float) -> bool:
+    def _is_quiet(self, look: Look) -> bool:
         """Tell whether nothing has changed since nothing was to be done."""
         if self._quiet is None or self.asked or self.held:
             return False
         marks, since = self._quiet
-        if marks == _marks(look) and now - since < TRUSTED:
+        if marks == _marks(look) and self.desk.clock() - since < TRUSTED:
             return True
         self._quiet = None
         return False
 
-    def _compare(self, look: Look) -> float | None:
-        view = self._view(look)
+    def _compare(self, look: Look) -> Iterator[None]:
+        view = yield from self._view(look)
         self.problems = dict(look.strangers)
         self.differs = _differing(view)
         self._old_problems(view)
         owner, recorded = self.owners(view)
         was, self.held = self.held, ""
         removals = self.removals(view)
+        self.again(removals.again)
         if self.held and self.held != was:
             _log.error("%s: %s", self.path, self.held)
         if removals.doubt:
-            return removals.again
+            return
         try:
-            parts = {part.package: part for part in self._parts(view, owner)}
+            parts = yield from self._parts(view, owner)
         except (OSError, LedgerError) as error:
-            return self.pause(str(error))
+            self.again(self.pause(str(error)))
+            return
         except Refused as error:
-            return min(LOCKED, self.pause(error.detail))
+            self.again(min(LOCKED, self.pause(error.detail)))
+            return
         parts |= {part.package: part for part in removals.parts}
         sightings = (*removals.struck, *recorded)
         if parts:
             self._propose(Batch(parts, sightings))
         elif sightings:
             self.desk.ledger.sight(sightings)
-        return self._retry(removals.again)
-
-    def _retry(self, again: float | None) -> float | None:
-        if self._retry_at is None:
-            return again
-        pause = max(0.0, self._retry_at - self.desk.clock())
-        self._retry_at = None
-        return pause if again is None else min(again, pause)
 
     # LOOKING
 
-    def _view(self, look: Look) -> View:
+    def _view(self, look: Look) -> Generator[None, None, View]:
         recorded = {s.file: s for s in self.desk.ledger.sightings(self.location)}
         known = {}
         for name, seen in look.whole.items():
             with contextlib.suppress(FileNotFoundError):
                 known[name] = self._found(seen, recorded.get(name))
+            yield
         self._known = known
         return View(look, recorded, self.desk.deployments.active(), known)
 
@@ -264,19 +253,28 @@ class Standing(Place):
 
     # PROPOSING
 
-    def _parts(self, view: View, owner: Mapping[str, str]) -> Iterator[Part]:
+    def _parts(
+        self, view: View, owner: Mapping[str, str]
+    ) -> Generator[None, None, dict[str, Part]]:
         digests = {name: one.digest for name, one in view.known.items() if one.package}
+        parts = {}
         for name in archives.changed(digests, view.recorded):
-            package = view.known[name].package
-            if owner.get(package) != name or self._is_refused(name, view):
-                continue
-            serving = view.active.entries.get(package)
-            if serving is not None and serving.source_kind != self.source_kind:
-                self.problems[name] = _clash(name, package, serving)
-                continue
-            part = self._received(view.look.files[name], view.known[name])
-            if part is not None:
-                yield part
+            if self._is_wanted(name, view, owner):
+                part = self._received(view.look.files[name], view.known[name])
+                if part is not None:
+                    parts[part.package] = part
+                yield
+        return parts
+
+    def _is_wanted(self, name: str, view: View, owner: Mapping[str, str]) -> bool:
+        package = view.known[name].package
+        if owner.get(package) != name or self._is_refused(name, view):
+            return False
+        serving = view.active.entries.get(package)
+        if serving is None or serving.source_kind == self.source_kind:
+            return True
+        self.problems[name] = _clash(name, package, serving)
+        return False
 
     def _is_refused(self, name: str, view: View) -> bool:
         """Tell whether the ledger refused a file, and nothing has changed since."""
@@ -327,8 +325,7 @@ class Standing(Place):
                 self._proposals.propose(batch)
             except Refused as error:
                 if error.status in LATER:
-                    pause = min(LOCKED, self.pause(error.detail))
-                    self._retry_at = self.look_at = self.desk.clock() + pause
+                    self.again(min(LOCKED, self.pause(error.detail)))
                     return
                 out = blamed(error, batch)
                 self._all_refused(batch, out)

@@ -25,11 +25,11 @@ from pointsman.directories.failures import Why
 from pointsman.directories.place import Place
 from pointsman.errors import ArtifactError, LedgerError, Refused
 from pointsman.sources.archives import newest
-from pointsman.sources.arrivals import SETTLE, mark_of, open_for_writing
+from pointsman.sources.arrivals import mark_of, open_for_writing
 from pointsman.sources.pickup import PickUp, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pointsman.cluster import Actor, Generation
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-GATHER = 1.0  # seconds that whole files wait for others that still come
 LOCKED = 2.0  # seconds until it is seen whether deployments are locked still
 STILL_WRITTEN = 0.1  # seconds that a file is left alone that is written to after all
 _NEWER = "a newer file of this name came before this one was deployed"
@@ -57,7 +56,6 @@ class Taking(Place):
         self._files = PickUp(path)
         self._proposals = Proposals(desk, actor)
         self._claim: Claim | None = None  # of the batch that is on its way
-        self._whole_since: float | None = None
         # Files that were put back: until when, and why.
         self._later: dict[tuple[int, ...], tuple[float, str]] = {}
 
@@ -73,24 +71,21 @@ class Taking(Place):
         if decided is not None:
             self._finish(decided)
 
-    def arrived(self, look: Look) -> float | None:
-        """Take what is whole; return in how many seconds to look again."""
+    def work(self, look: Look) -> Iterator[None]:
+        """Take what is whole, once all that comes with it is there."""
         self._resume()
         if self.pending():
-            return None
+            return
         self.problems = dict(look.strangers)
         ready = self._ready(look)
-        if not ready:
-            self._whole_since = None
-            return self._soonest(look)
-        now = self.desk.clock()
-        since = now if self._whole_since is None else self._whole_since
-        if look.moving and now - since < GATHER:
-            self._whole_since = since
-            return look.again or SETTLE
-        self._whole_since = None
-        self._take(ready)
-        return None if self.pending() else self._soonest(look)
+        wait = self.gathering(look)
+        if wait is not None:
+            self.again(wait)
+            return
+        if ready:
+            yield from self._take(ready)
+        if not self.pending():
+            self.again(self._soonest(look))
 
     def _soonest(self, look: Look) -> float | None:
         now = self.desk.clock()
@@ -118,7 +113,7 @@ class Taking(Place):
 
     # TAKING
 
-    def _take(self, ready: Mapping[str, Seen]) -> None:
+    def _take(self, ready: Mapping[str, Seen]) -> Iterator[None]:
         marks = [_kept(seen) for seen in ready.values()]
         lock = self.desk.ledger.lock_of()
         if lock is not None:
@@ -132,9 +127,11 @@ class Taking(Place):
             self._postpone(marks, reason)
             return
         faults.point("picked-up")
-        self._propose(claim, self._received(claim, ready))
+        self._propose(claim, (yield from self._received(claim, ready)))
 
-    def _received(self, claim: Claim, ready: Mapping[str, Seen]) -> Batch | None:
+    def _received(
+        self, claim: Claim, ready: Mapping[str, Seen]
+    ) -> Generator[None, None, Batch | None]:
         """Bring claimed files into the ledger; None if all had to be put back."""
         parts: dict[str, Part] = {}
         for name in claim.files():
@@ -154,6 +151,7 @@ class Taking(Place):
                 self._fail(claim, name, Why(str(error)))
             else:
                 parts[name] = Part(entry.package, name, entry, path)
+            yield
         return Batch(self._unique(claim, parts, ready), claim=claim.id)
 
     def _pieces(self, path: Path) -> Iterator[bytes]:

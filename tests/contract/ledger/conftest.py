@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,15 +12,25 @@ from contract.ledger.scene import Scene, SqlitePlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from contract.ledger.scene import Place
 
+# Most tests write, and none of them is about the disk.
+_MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture(name="folder")
+def _folder() -> Iterator[Path]:
+    """Give an empty folder, in memory where there is some."""
+    within = _MEMORY if _MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=within, prefix="ledger-") as name:
+        yield Path(name)
+
 
 @pytest.fixture(name="place", params=[SqlitePlace])
-def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def _place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
     make: Callable[[Path], Place] = request.param
-    place = make(tmp_path)
+    place = make(folder)
     yield place
     place.close()
 

@@ -45,6 +45,7 @@ class Place(Protocol):
     """Where a ledger is kept: each `open` is as by another process."""
 
     clock: Clock
+    url: str
 
     def open(self, clock: Callable[[], float] | None = None) -> Ledger:
         """Open the same ledger once more."""
@@ -56,16 +57,19 @@ class Place(Protocol):
 
 
 class SqlitePlace:
-    """A file."""
+    """A file, opened as ``opened`` does it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, opened: Callable[..., Ledger] = open_ledger
+    ) -> None:
         self.clock = Clock()
+        self._open = opened
         self.url = f"sqlite:///{folder}/ledger.sqlite"
         self._opened: list[Ledger] = []
 
     def open(self, clock: Callable[[], float] | None = None) -> Ledger:
         """Open it with the clock of the test."""
-        ledger = open_ledger(self.url, clock=clock or self.clock)
+        ledger = self._open(self.url, clock=clock or self.clock)
         self._opened.append(ledger)
         return ledger
 
@@ -111,6 +115,10 @@ class Scene:
         self.place = place
         self.clock = place.clock
         self.ledger = place.open()
+
+    def elsewhere(self) -> Scene:
+        """Return the same cluster as another process sees it."""
+        return Scene(self.place)
 
     # WHAT IS DEPLOYED
 

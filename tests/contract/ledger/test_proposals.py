@@ -144,16 +144,14 @@ def test_services_stop_and_start(scene: Scene) -> None:
     scene.deploy(scene.put("a", "x = 2"))
     scene.deploy(what="start", start=frozenset({"a.one"}))
 
-    stopped = [found.stopped for n in (1, 2, 3, 4) if (found := contents(scene, n))]
+    stopped = [
+        found.stopped for n in (1, 2, 3, 4) if (found := scene.ledger.contents(n))
+    ]
     assert [frozenset(), names, names, frozenset({"a.two"})] == stopped
     assert (names, frozenset({"a.one"})) == (
         scene.record(2).stop,
         scene.record(4).start,
     )
-
-
-def contents(scene: Scene, number: int):  # type: ignore[no-untyped-def] # noqa: ANN201, D103
-    return scene.place.open().contents(number)
 
 
 def test_stopping_what_is_stopped_is_nothing_new(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pointsman.archive import identify, open_package
 from pointsman.cluster import Entry
+from pointsman.errors import LoadError
 from pointsman.model import Kind
 from pointsman.namespace import facade
 from pointsman.namespace.space import View
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pointsman.runtime.inprocess import Loaded
 
 
-@dataclass
+@dataclass(eq=False)
 class Site:
     """Opens and loads packages; those that are active see each other."""
 
@@ -69,10 +70,15 @@ class Site:
         view = self._view({**self.active, **staged})
         for loaded in staged.values():
             self._space(loaded).view = view
-        for loaded in staged.values():
-            self.runtime.load(loaded)
-        for loaded in staged.values():
-            self.runtime.start(loaded)
+        try:
+            for loaded in staged.values():
+                self.runtime.load(loaded)
+            for loaded in staged.values():
+                self.runtime.start(loaded)
+        except LoadError:
+            for loaded in staged.values():
+                self.runtime.forget(loaded, None)
+            raise
         self.replaced += [self.active[n] for n in staged if n in self.active]
         self.active.update(staged)
         facade.activate(self, view)

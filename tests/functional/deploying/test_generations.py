@@ -439,11 +439,13 @@ def test_a_reload_reaches_every_node(site: SiteFolder) -> None:
     one, two = site.host(), site.host()
     site.write("erp.py", source("erp", "'one'"))
     report = one.node.reload(ACTOR)
-    wait_for(lambda: get(two, "/erp").status == "200 OK", "the other node")
 
-    assert "one" == get(one, "/erp").text
-    assert two.node.last is not None
-    assert report.request == two.node.last.request
+    def request() -> int:
+        return two.node.last.request if two.node.last else 0
+
+    wait_for(lambda: request() == report.request, "the other node")
+
+    assert ["one", "one"] == [get(one, "/erp").text, get(two, "/erp").text]
 
 
 def test_a_node_that_cannot_follow_serves_what_it_can(site: SiteFolder) -> None:

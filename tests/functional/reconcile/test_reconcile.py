@@ -370,6 +370,66 @@ def test_a_vote_that_was_lost_is_given_again(
     assert [number] * 3 == staged
 
 
+def test_contents_that_are_not_known_are_not_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generation that is pruned between two looks does not empty a node.
+
+    Caught on purpose: taking an unknown generation for an empty one.
+    """
+    cluster.deploy("crm", "1")
+    cluster.settle()
+    number = cluster.deploy("crm", "2")
+    cluster.settle("a", "b")
+    cluster.ledger.leave("c")
+    cluster.settle("a", "b")
+    contents = type(cluster.ledger).contents
+    joined: list[Contents] = []
+
+    def join(_: Follower, contents: Contents) -> tuple[Failed, ...]:
+        joined.append(contents)
+        return ()
+
+    monkeypatch.setattr(Follower, "join", join)
+    monkeypatch.setattr(type(cluster.ledger), "contents", lambda *_: None)
+    for _ in range(3):
+        cluster.nodes["c"].step()
+    assert [] == joined
+
+    monkeypatch.undo()
+    monkeypatch.setattr(type(cluster.ledger), "contents", contents)
+    cluster.settle()
+    assert number == cluster.followers["c"].number
+
+
+def test_no_reload_while_something_is_staged(cluster: Cluster) -> None:
+    """What was voted on is what is switched; the reload comes after the decision."""
+    cluster.deploy("crm", "1")
+    cluster.settle("a", "b")
+    cluster.ledger.request_reload(ACTOR)
+    cluster.settle("a", "b")
+    assert [] == cluster.reloads
+
+    cluster.settle()
+    assert {"a", "b", "c"} == {name for name, _, _ in cluster.reloads}
+
+
+def test_who_is_cut_off_lets_go_in_the_end(cluster: Cluster) -> None:
+    """Without a decision in all its time, nothing stays staged; it follows later."""
+    number = cluster.deploy("crm", "1")
+    cluster.settle("a")
+    cluster.nodes["a"].be_cut_off()
+    assert number == cluster.followers["a"].staged
+
+    cluster.now += TIMEOUT + 1
+    cluster.nodes["a"].be_cut_off()
+    assert {"a": None} == {"a": cluster.followers["a"].staged}
+
+    cluster.now -= TIMEOUT + 1
+    cluster.settle()
+    assert {"a": number, "b": number, "c": number} == cluster.served()
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_whatever_happens_in_whatever_order(tmp_path: Path, seed: int) -> None:
     """Nodes come, die and fail in any order; none serves what was not active.

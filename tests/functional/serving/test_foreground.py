@@ -27,6 +27,8 @@ class Node:
         print("closed", flush=True)
     def in_flight(self):
         return 7
+    def readiness(self):
+        return True, {"status": "ready", "generation": 12}
 
 module = types.ModuleType("pointsman.node")
 module.running = lambda: (Node(),)
@@ -86,15 +88,16 @@ def test_help_has_examples(place: Place) -> None:
 
 
 def test_hup_reloads_the_nodes_in_a_thread_of_its_own(place: Place) -> None:
-    """SIGHUP calls reload, the end calls close, status counts what is in services."""
+    """SIGHUP calls reload, the end calls close, status tells what the node says."""
     place.module.write_text(NODE + place.module.read_text())
     process = place.foreground()
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: "reloaded in signals" in place.output())
-    in_services = place.ask()["in_services"]
+    told = place.ask()
     process.send_signal(signal.SIGTERM)
 
-    assert (0, 7) == (process.wait(30), in_services)
+    assert (0, 7) == (process.wait(30), told["in_services"])
+    assert [{"status": "ready", "generation": 12}] == told["nodes"]
     assert "closed" in place.output()
 
 

@@ -61,3 +61,19 @@ def test_durations_are_readable() -> None:
     assert ["0 s", "1 min 1 s", "2 d 0 h 0 min 5 s"] == [
         report._duration(seconds) for seconds in (0, 61, 2 * 86400 + 5)
     ]
+
+
+def test_nodes_are_told() -> None:
+    """A node says which generation serves, and what is the matter, if anything is."""
+    nodes = [
+        {"status": "ready", "generation": 12},
+        {"status": "behind", "generation": 11, "reason": "crm: ImportError"},
+        {"status": "ready", "generation": 12, "ledger": "locked"},
+    ]
+
+    assert [
+        "generation 12 (ready)",
+        "generation 11 (behind: crm: ImportError)",
+        "generation 12 (ready)",
+        "ledger     not reached: locked",
+    ] == [line for node in nodes for line in report._of_node(node)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arrivals", "Look", "Seen", "mark_of", "open_for_writing", "unfinished"]
 
-SETTLE = 0.025  # seconds between two looks
+SETTLE = 0.02  # seconds between two looks
 PATIENT = 2.0  # seconds of stillness where that is all there is to go by
 TRUNCATED = 60.0  # seconds until a zip that stays incomplete is taken as it is
 
@@ -87,13 +87,15 @@ class Look:
 
     ``strangers`` are visible things that are no packages: name to reason.
     ``moving``: something is another than at the last look, or not whole and still
-    growing.  ``again`` is in how many seconds a look can tell more; None if none can.
+    growing; so many files are ``fresh``.  ``again`` is in how many seconds a look can
+    tell more; None if none can.
     """
 
     device: int
     files: Mapping[str, Seen]
     strangers: Mapping[str, str]
     moving: bool = False
+    fresh: int = 0
     again: float | None = None
 
     @property
@@ -137,7 +139,7 @@ class Arrivals:
         device = os.stat(self.folder).st_dev  # noqa: PTH116
         files: dict[str, Seen] = {}
         strangers: dict[str, str] = {}
-        moved = False
+        count = 0
         told = frozenset(closed)
         with os.scandir(self.folder) as inside:
             for entry in inside:
@@ -153,15 +155,16 @@ class Arrivals:
                 if reason is None:
                     seen, fresh = self._seen(entry, found, now, told)
                     files[entry.name] = seen
-                    moved = moved or fresh
+                    count += fresh
                 elif reason:
                     strangers[entry.name] = reason
-        moved = moved or not self._still.keys() <= files.keys()
+        moving = bool(count) or not self._still.keys() <= files.keys()
         for name in self._still.keys() - files.keys():
             del self._still[name]
         self._looked = True
         files = dict(sorted(files.items()))
-        return Look(device, files, strangers, moved, self._again(files, now))
+        again = self._again(files, now)
+        return Look(device, files, strangers, moving, count, again)
 
     def _seen(
         self,

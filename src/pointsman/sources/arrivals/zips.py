@@ -14,7 +14,6 @@ _END = struct.Struct("<4s4H2LH")  # end of central directory, APPNOTE.TXT 4.3.16
 _LONG_END = struct.Struct("<4sQ2H2L4Q")  # the same of ZIP64, 4.3.14
 _LOCATOR = struct.Struct("<4sLQL")  # where that is, 4.3.15
 _COMMENT = 0xFFFF  # bytes that a comment has at most
-_ELSEWHERE = 0xFFFF_FFFF  # the offset is in the record of ZIP64
 
 
 def truncated(path: Path) -> bool:
@@ -40,7 +39,7 @@ def truncated(path: Path) -> bool:
         end = start + at
         if end + _END.size + comment != size:
             return True
-        if offset == _ELSEWHERE and at >= _LOCATOR.size:
+        if tail[max(0, at - _LOCATOR.size) : at].startswith(b"PK\6\7"):
             length, offset, end = _long(file, end)
         begin = (
             end - length
@@ -55,9 +54,7 @@ def _long(file: BinaryIO, end: int) -> tuple[int, int, int]:
     """Return length, offset and end of a ZIP64 directory; impossible ones if none."""
     nowhere = (0, 1, 0)
     file.seek(end - _LOCATOR.size)
-    mark, _, at, _ = _LOCATOR.unpack(file.read(_LOCATOR.size))
-    if mark != b"PK\6\7":
-        return nowhere
+    _, _, at, _ = _LOCATOR.unpack(file.read(_LOCATOR.size))
     file.seek(at)
     record = file.read(_LONG_END.size)
     if len(record) < _LONG_END.size or not record.startswith(b"PK\6\6"):

@@ -1,0 +1,312 @@
+"""The suite is worth something: ledgers that are broken on purpose do not pass it.
+
+Each of them lacks one thing that a promise rests on, and fails the test named with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contract.ledger import (
+    test_artifacts,
+    test_ballots,
+    test_generations,
+    test_proposals,
+    test_together,
+)
+from contract.ledger.scene import Scene, SqlitePlace
+from pointsman.cluster import State
+from pointsman.errors import Error
+from pointsman.ledger import artifacts, decisions, open_ledger, pruning
+from pointsman.ledger.sqlite import Sqlite
+from pointsman.ledger.whole import SqlLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from pointsman.cluster import Vote
+    from pointsman.interfaces import Ledger
+
+
+class Unlocked(SqlLedger):
+    """Reads the cluster row without locking it: before others have committed.
+
+    So does PostgreSQL where ``FOR UPDATE`` is left out.  Both sides of a race have
+    read before either writes.
+    """
+
+    read = threading.local()
+    both = threading.Barrier(2)
+
+    def _lock(self, connection: Any) -> Any:
+        return getattr(self.read, "row", None) or super()._lock(connection)
+
+    def _early(self, act: Callable[[], Any]) -> Any:
+        with self._database.reading() as connection:
+            self.read.row = super()._lock(connection)
+        try:
+            self.both.wait(0.5)
+        except threading.BrokenBarrierError:
+            self.both.reset()  # nobody else is there
+        try:
+            return act()
+        finally:
+            self.read.row = None
+
+    def ready(self, node: str, number: int) -> bool:
+        """Lose the race against a decision."""
+        return bool(self._early(functools.partial(super().ready, node, number)))
+
+    def vote(self, vote: Vote, number: int) -> None:
+        """Lose the race against a node that joins."""
+        self._early(functools.partial(super().vote, vote, number))
+
+
+class Uncompared(SqlLedger):
+    """Makes a node ready whatever it has loaded."""
+
+    def ready(self, node: str, number: int) -> bool:
+        """Take the node's word for the active generation."""
+        del number
+        return super().ready(node, self.observe(node).active)
+
+
+class Forgetful(SqlLedger):
+    """Lets a node that gets ready stay out of the ballot."""
+
+    def ready(self, node: str, number: int) -> bool:
+        """Leave again what was entered."""
+        found = super().ready(node, number)
+        with self._database.writing() as connection:
+            seen = self._lock(connection)
+            self._depart(connection, node, seen.staging, "it was never in")
+        return found
+
+
+def opened_as(kind: type[SqlLedger]) -> Callable[..., Ledger]:
+    """Open ledgers of a broken kind."""
+
+    def opened(url: str, **other: Any) -> Ledger:
+        whole = open_ledger(url, **other)
+        assert isinstance(whole, SqlLedger)
+        return kind(whole._database)
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("kind", "test"),
+    [
+        (Unlocked, test_together.test_a_decision_and_a_join_at_one_moment),
+        (Uncompared, test_ballots.test_ready_compares),
+        (Forgetful, test_ballots.test_a_node_that_gets_ready_takes_part),
+    ],
+)
+def test_broken_ledgers_fail(
+    kind: type[SqlLedger], test: Callable[[Scene], None], folder: Path
+) -> None:
+    """A ledger that lacks the lock, the comparison or the entry fails the suite."""
+    place = SqlitePlace(folder, opened_as(kind))
+    try:
+        with pytest.raises((AssertionError, Error)):
+            test(Scene(place))
+    finally:
+        place.close()
+
+
+def test_without_the_lock_of_the_database(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without BEGIN IMMEDIATE, one of two proposals at one moment is turned away."""
+    monkeypatch.setattr(Sqlite, "begin_writing", "BEGIN")
+    monkeypatch.setattr("pointsman.ledger.sqlite.threading.Lock", _NoLock)
+    place = SqlitePlace(folder)
+    try:
+        with pytest.raises((AssertionError, Error)):
+            test_together.test_two_proposals_at_one_moment(Scene(place))
+    finally:
+        place.close()
+
+
+class _NoLock:
+    """Lets every thread in at once."""
+
+    def acquire(self, timeout: float) -> bool:
+        return bool(timeout)
+
+    def release(self) -> None:
+        pass
+
+
+_verdict = decisions.verdict
+
+
+def first_vote_decides(
+    votes: Iterable[Vote], leases: Mapping[str, float], **times: Any
+) -> decisions.Verdict:
+    """Decide without a full ballot."""
+    votes = tuple(votes)
+    if any(vote.loaded and not vote.left for vote in votes):
+        return decisions.DECIDED
+    return _verdict(votes, leases, **times)
+
+
+def nobody_decides(
+    votes: Iterable[Vote], leases: Mapping[str, float], **times: Any
+) -> decisions.Verdict:
+    """Decide an empty ballot."""
+    votes = tuple(votes)
+    if all(vote.left for vote in votes):
+        return decisions.DECIDED
+    return _verdict(votes, leases, **times)
+
+
+def leavers_count(
+    votes: Iterable[Vote], leases: Mapping[str, float], **times: Any
+) -> decisions.Verdict:
+    """Take the votes of those that have left for a ballot."""
+    votes = tuple(votes)
+    if votes and all(vote.loaded for vote in votes):
+        return decisions.DECIDED
+    return _verdict(votes, leases, **times)
+
+
+def silence_is_patience(
+    votes: Iterable[Vote], leases: Mapping[str, float], **times: Any
+) -> decisions.Verdict:
+    """Wait for a node whose lease has ended."""
+    del leases
+    votes = tuple(votes)
+    return _verdict(votes, {vote.node: float("inf") for vote in votes}, **times)
+
+
+def failures_wait(
+    votes: Iterable[Vote], leases: Mapping[str, float], **times: Any
+) -> decisions.Verdict:
+    """Wait for the others after a failed vote."""
+    kept = [vote for vote in votes if vote.loaded is not False]
+    return _verdict(kept, leases, **times)
+
+
+def always_overdue(*arguments: Any, overdue: bool, **times: Any) -> decisions.Verdict:
+    """Believe that the caller means what is staging now."""
+    del overdue
+    return _verdict(*arguments, overdue=True, **times)
+
+
+def only_newest(states: Mapping[int, State], keep: int) -> frozenset[int]:
+    """Keep nothing but the newest."""
+    return frozenset(sorted(states)[-keep:])
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken", "test"),
+    [
+        (
+            decisions,
+            "verdict",
+            first_vote_decides,
+            test_ballots.test_all_votes_decide,
+        ),
+        (
+            decisions,
+            "verdict",
+            nobody_decides,
+            test_ballots.test_an_empty_ballot_waits_for_a_node,
+        ),
+        (
+            decisions,
+            "verdict",
+            leavers_count,
+            test_ballots.test_a_ballot_that_all_have_left_is_empty,
+        ),
+        (
+            decisions,
+            "verdict",
+            silence_is_patience,
+            test_ballots.test_a_lease_that_ends_fails_it,
+        ),
+        (
+            decisions,
+            "verdict",
+            failures_wait,
+            test_ballots.test_one_failed_vote_decides,
+        ),
+        (
+            decisions,
+            "verdict",
+            always_overdue,
+            test_ballots.test_overdue_by_the_callers_clock,
+        ),
+        (
+            decisions,
+            "conflict",
+            lambda *_: "",
+            test_ballots.test_queued_proposals_conflict,
+        ),
+        (
+            decisions,
+            "bounded",
+            lambda until, *_: until,
+            test_ballots.test_a_clock_set_back_prolongs_little,
+        ),
+        (
+            decisions,
+            "already",
+            lambda *_: None,
+            test_proposals.test_the_same_again_is_nothing_new,
+        ),
+        (
+            decisions,
+            "clash",
+            lambda *_: "",
+            test_proposals.test_another_kind_of_source_is_refused,
+        ),
+        (
+            decisions,
+            "kept",
+            only_newest,
+            test_generations.test_prune_keeps_what_serves_and_what_comes,
+        ),
+        (
+            pruning,
+            "_needs",
+            lambda row: [row.number],
+            test_generations.test_failed_ones_keep_their_contents,
+        ),
+        (
+            artifacts._Incoming,
+            "require_complete",
+            lambda _: None,
+            test_artifacts.test_another_digest_is_refused,
+        ),
+        (
+            artifacts,
+            "UNCLAIMED",
+            0.0,
+            test_generations.test_storing_again_keeps_it_for_another_hour,
+        ),
+    ],
+)
+def test_broken_decisions_fail(
+    where: Any,
+    name: str,
+    broken: Any,
+    test: Callable[..., None],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each rule that is left out is missed by a test."""
+    monkeypatch.setattr(where, name, broken)
+    place = SqlitePlace(folder)
+    more = {"first": "replaced"} if test.__name__.endswith("conflict") else {}
+    try:
+        with pytest.raises((AssertionError, Error)):
+            test(Scene(place), **more)
+    finally:
+        place.close()
