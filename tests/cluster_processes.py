@@ -78,7 +78,10 @@ class Server:
 
     def start(self, prefix: tuple[str, ...] = (), **environment: str) -> Self:
         """Run it, and wait until it says that it is ready."""
-        self.launch(prefix, **environment)
+        return self.launch(prefix, **environment).wait_until_ready()
+
+    def wait_until_ready(self) -> Self:
+        """Wait until it says that it is ready; fail when it has ended."""
         wait_for(self.is_ready, f"{self.ini.name} is ready", 60)
         return self
 

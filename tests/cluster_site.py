@@ -84,7 +84,7 @@ class ClusterSite:
         self.folder = folder
         self.pickup = folder / "pickup"
         self.archives = folder / "archives"
-        (folder / "ledger").mkdir(mode=0o700)
+        (folder / "ledger").mkdir(mode=0o700, exist_ok=True)
         self.servers: list[Server] = []
 
     # SERVERS

@@ -22,7 +22,7 @@ from pointsman.settings import parse
 from waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from pointsman.cluster import Contents, Generation
@@ -103,6 +103,8 @@ class WatchedSite:
             timeout=30.0,
         )
         self.dead: set[str] = set()  # nodes
+        self.wait = 20.0  # seconds until a generation is taken back
+        self.importers: dict[str, set[str]] = {}  # among what is served
         self.voter = Voter(self.ledger, "voter")
         self.voter.start()
         self._made: list[Directories] = []
@@ -116,8 +118,9 @@ class WatchedSite:
             node=node,
             ledger=self.ledger,
             deployments=self.deployments,
-            wait=20.0,
+            wait=self.wait,
             alive=lambda one: one not in self.dead,
+            importers=lambda name: self.importers.get(name, ()),
         )
         self._made.append(made)
         made.start()
@@ -222,6 +225,17 @@ class WatchedSite:
             entries = contents.entries.items()
             found = [n for n, e in entries if word in self.text(e.digest)]
             return tuple(Failed(n, reason, f"Traceback of {n}") for n in sorted(found))
+
+        self.voter.judge = judge
+
+    def break_when(
+        self, condition: Callable[[Collection[str]], bool], name: str, reason: str
+    ) -> None:
+        """Let a package fail in every generation whose packages are so."""
+
+        def judge(contents: Contents) -> tuple[Failed, ...]:
+            fails = condition(contents.entries.keys())
+            return (Failed(name, reason),) if fails else ()
 
         self.voter.judge = judge
 

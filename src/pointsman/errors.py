@@ -11,6 +11,7 @@
     │   └── StuckError   ... and has not come back from it
     ├── ServiceError     the service's own code answered nonsense
     ├── LedgerError      the database: not there, locked, full, damaged, too new
+    │   └── DamagedError ... one artifact in it: missing, or not what it was
     ├── ReleaseError     this machine: sockets, processes, trees, disks
     └── Refused          the caller of the control surface
 
@@ -92,6 +93,10 @@ class LedgerError(Error):
         super().__init__(f"the ledger {url}: {reason}")
         self.url = url
         self.reason = reason
+
+
+class DamagedError(LedgerError):
+    """The ledger can be used, and has no good copy of an artifact."""
 
 
 class Refused(Error):

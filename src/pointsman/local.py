@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pointsman import planning
 from pointsman.cluster import Contents, Failed
-from pointsman.errors import ArtifactError, ReleaseError
+from pointsman.errors import ArtifactError, DamagedError, ReleaseError
 from pointsman.model import Scan
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Local:
                 continue
             try:
                 found[name] = self._artifacts.package(entry)
-            except (ArtifactError, ReleaseError) as error:
+            except (ArtifactError, DamagedError, ReleaseError) as error:
                 failed.append(Failed(name, str(error)))
         return found, tuple(failed)
 

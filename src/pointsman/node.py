@@ -170,6 +170,7 @@ class Node:
             deployments=self.deployments,
             wait=self.settings.deploy_timeout,
             alive=self._is_alive,
+            importers=self._importers,
         )
         self._directories.start()
 

@@ -73,10 +73,10 @@ class Verdicts:
             LedgerError: the ledger cannot be used when the time is over.
 
         """
-        end = time.monotonic() + seconds
-        pause = _SHORTEST
+        began = time.monotonic()
         while True:
-            left = end - time.monotonic()
+            passed = time.monotonic() - began
+            left = seconds - passed
             try:
                 found = self.generation(number)
                 if _is_over(found) and not self.late(found):
@@ -87,9 +87,10 @@ class Verdicts:
             else:
                 if left <= 0:
                     return found
+            # So that waiting costs a tenth of what is waited for, and no more.
+            pause = min(max(_SHORTEST, passed / 10), _LONGEST)
             with self._moved:
                 self._moved.wait(min(pause, max(left, 0)))
-            pause = min(pause * 1.2, _LONGEST)
 
     def decide(self, proposed: Proposed, seconds: float) -> Result:
         """Wait as `wait` does; when the time is over, a proposal of ours is failed.

@@ -86,10 +86,10 @@ def measure(*, quick: bool = False) -> list[Table]:
             _COLUMNS,
             tuple(rows),
             (
-                f"starts in seconds, the best of {_STARTS}, in turn: from the start of",
-                "the process until it says that it is ready; beside it, from the start",
-                "of a process until it has imported what the host has, and the modules;",
-                "“again” is with the bytecode files of an import before",
+                f"starts in seconds, best of {_STARTS}, in turn: from the beginning of",
+                "a process until it says that it is ready; beside it, until a process",
+                "has imported what the host has, and then the modules; “again” is with",
+                "the bytecode files of an import before",
                 f"a deployment in milliseconds, medians of {times}, each beside the",
                 "same one into a host with no other package, in turn",
             ),
@@ -115,7 +115,7 @@ def _starts(folder: Path, modules: dict[str, bytes]) -> Starts:
     names = _fill(folder / "full", modules)
     told = {"host": names, "folder": str(folder / "plain"), "modules": [*modules]}
     write(folder / "told.json", json.dumps(told))
-    first, again = [], []
+    first, again = [], list[tuple[float, float]]()
     hosts: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(_STARTS):
         first.append(_imported(folder))
@@ -123,8 +123,7 @@ def _starts(folder: Path, modules: dict[str, bytes]) -> Starts:
             configure(folder / "full", rehearse=rehearse)
             took.append(_start(folder / "full"))
     _imported(folder, keep=True)
-    for _ in range(_STARTS):
-        again.append(_imported(folder, keep=True))
+    again += [_imported(folder, keep=True) for _ in range(_STARTS)]
     return Starts(
         min(libraries for libraries, _ in first),
         min(whole for _, whole in first),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from paste.deploy import loadapp
@@ -94,12 +95,23 @@ def test_the_version_is_that_of_the_release(site_: Site) -> None:
     assert pointsman.__version__ in site_.run("--version", code=0).stdout
 
 
-@pytest.mark.parametrize("words", [[], ["check"], ["reload"], ["services"]])
-def test_help_has_examples(site_: Site, words: list[str]) -> None:
+def commands(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:
+    """Return what is typed for each command and each group of commands."""
+    yield words
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *words, name)
+        else:
+            yield (*words, name)
+
+
+@pytest.mark.parametrize("words", list(commands(main)))
+def test_help_has_examples(site_: Site, words: tuple[str, ...]) -> None:
     """Each command's help shows how it is used."""
     printed = site_.run(*words, "--help", code=0).stdout
 
-    assert " ".join(["examples:", "pointsman", *words]) in " ".join(printed.split())
+    *_, example = printed.partition("examples:")
+    assert " ".join(["pointsman", *words]) in " ".join(example.split())
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -36,6 +36,7 @@ _SUFFIXES = {
 }
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}\Z")
 _PIECE = 256 * 1024
+_MOST_TOLD = 1000  # characters of a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,9 @@ class _Told:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, NoArtifact):
-            raise KindError(self._package, self._file, str(error)) from None
         if isinstance(error, Unfit):
-            raise ArtifactError(self._package, self._file, str(error)) from None
+            reason = str(error)
+            if len(reason) > _MOST_TOLD:  # it tells what somebody has sent
+                reason = f"{reason[:_MOST_TOLD]} ..."
+            fault = KindError if isinstance(error, NoArtifact) else ArtifactError
+            raise fault(self._package, self._file, reason) from None

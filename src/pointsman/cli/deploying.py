@@ -105,8 +105,8 @@ def deploy(
         return watch_folder(watch, where, change, as_json=as_json)
     if not files and not remove:
         raise click.UsageError("name a FILE to deploy, or a package to --remove")
-    if package and len(files) != 1:
-        raise click.UsageError("--package goes with one FILE")
+    if package and (len(files) != 1 or remove or dry_run):
+        raise click.UsageError("--package goes with one FILE, and nothing else")
     with (
         uploads.opened(files, package) as opened,
         reached(where) as cluster,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 API = "/api/v1"
 _NEWEST = 5
+_ASIDE = 3.0  # seconds
 
 
 class OverHttp:
@@ -26,7 +27,8 @@ class OverHttp:
     def __init__(self, target: Target, timeout: float) -> None:
         """Connect with the first question; ``timeout`` is for each, in seconds."""
         self._line = Line(target, timeout)
-        self._aside = Line(target, timeout)  # for the thread that tells of votes
+        # For the thread that tells of votes; nobody waits long for what it has to say.
+        self._aside = Line(target, min(timeout, _ASIDE))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -43,7 +45,7 @@ class OverHttp:
         progress: Progress,
     ) -> Document:
         """Deploy and remove packages; see `reached.Reached`."""
-        if len(uploads) == 1 and uploads[0].package and not remove:
+        if len(uploads) == 1 and uploads[0].package:
             return self._put(uploads[0], change, progress)
         form = _form(uploads, remove, progress)
         return self._changed("POST", "/packages", change, files=form)

@@ -133,7 +133,13 @@ class OverLedger(LedgerView):
             if self._voters.own is None and not change.wait:
                 return self._as_proposed(proposed)
             seconds = change.wait or self._timeout
-            result = self._deployments.decide(proposed, seconds)
+            try:
+                result = self._deployments.decide(proposed, seconds)
+            except KeyboardInterrupt:
+                self._ledger.abort(
+                    proposed.number, "whoever proposed it pressed Ctrl-C"
+                )
+                raise
             document = documents.deployment(result)
         return {**document, "served": bool(self._voters.alive())}
 

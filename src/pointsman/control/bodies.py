@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pointsman.control import digests
+from pointsman.control.routes import LONGEST_TEXT
 from pointsman.errors import Refused, did_you_mean
 from pointsman.uploads import too_large
 
@@ -137,6 +138,8 @@ def _check_member(
     if not is_kind:
         names = " or ".join(_JSON_NAMES[kind] for kind in kinds)
         raise _bad(f"the member {key} has to be {names}")
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise _bad(f"the member {key} may have {LONGEST_TEXT} characters")
 
 
 _JSON_NAMES: Mapping[type, str] = {

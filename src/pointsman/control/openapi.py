@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pointsman
-from pointsman.control.routes import LARGEST_NUMBER, LONGEST_TEXT, LONGEST_WAIT
+from pointsman.control.routes import LARGEST_NUMBER, LONGEST_TEXT, LONGEST_WAIT, NO, YES
 from pointsman.control.schemas import SCHEMAS, ref
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _PATHS: dict[str, Document] = {
     "token": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
 }
 _KINDS: dict[str, Document] = {
-    "boolean": {"type": "boolean"},
+    "boolean": {"type": "string", "enum": [*YES, *NO]},
     "seconds": {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT},
     "count": {"type": "integer", "minimum": 1},
     "generation": {"type": "integer", "minimum": 1},
@@ -98,7 +98,9 @@ def _query_parameter(field: Field) -> Document:
     schema = dict(_KINDS[field.kind])
     if field.kind in ("count", "generation"):
         schema["maximum"] = field.most
-    if field.default not in (None, ""):
+    if field.kind == "boolean":
+        schema["default"] = "no"
+    elif field.default not in (None, ""):
         schema["default"] = field.default
     if field.repeated:
         schema = {"type": "array", "items": schema, "minItems": 1}

@@ -15,7 +15,7 @@ from pointsman.cluster import Role
 from pointsman.control import bodies, documents, multiparts, responses, results
 from pointsman.control import parameters as p
 from pointsman.control.preconditions import etag
-from pointsman.control.routes import Field, Route
+from pointsman.control.routes import Field, Route, value
 from pointsman.errors import Refused
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _form(call: Call) -> tuple[list[Entry], list[str], str]:
             _once(part.value, [*entries, *remove])
             remove.append(part.value)
         elif part.name == "note":
-            note = part.value
+            note = value(p.NOTE, part.value)
         else:
             raise _no_field(part.name)
     if not entries and not remove:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["boolean", "seconds", "count", "generation", "text"]
 
-_YES, _NO = ("", "1", "yes", "true", "on"), ("0", "no", "false", "off")
+YES, NO = ("", "1", "yes", "true", "on"), ("0", "no", "false", "off")
 LARGEST_NUMBER = 999_999_999
 LONGEST_WAIT = 3600.0
 LONGEST_TEXT = 500
@@ -133,8 +133,8 @@ def value(one: Field, text: str) -> Any:
     """
     match one.kind:
         case "boolean":
-            if text.lower() in _YES or text.lower() in _NO:
-                return text.lower() in _YES
+            if text.lower() in YES or text.lower() in NO:
+                return text.lower() in YES
             accepted = "yes and no"
         case "seconds":
             if (seconds := _seconds(text)) is not None:

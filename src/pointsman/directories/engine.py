@@ -48,6 +48,16 @@ def _nobody(_: str) -> Collection[str]:
     return ()
 
 
+def _make(folders: Iterable[Path]) -> None:
+    """Make what is missing; not what it lies in, which may be a share to be mounted.
+
+    What cannot be made is told when it is looked at.
+    """
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700)
+
+
 @dataclass(slots=True)
 class _Turn:
     """Whether this node scans a directory."""
@@ -134,6 +144,7 @@ class Directories:
         watched = self._watched()
         if not watched:
             return
+        _make(self._settings.pickup_dirs)
         self._places = tuple(self._made())
         self._turns = {place.path: _Turn() for place in self._places}
         self._watcher = Watcher(watched)

@@ -47,8 +47,9 @@ def failures(
     for name in packages:
         causes = (reached(name, imports) & found.keys()) - {name}
         if name not in found and causes:
-            cause = min(causes)
-            reason = f"it imports {cause}, which failed: {found[cause].reason}"
+            cause = min(causes & set(imports[name]) or causes)
+            way = "" if cause in imports[name] else " by way of others"
+            reason = f"it imports {cause}{way}, which failed: {found[cause].reason}"
             found[name] = Why(reason, generation=generation.number)
     return found
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from pointsman.errors import ArtifactError, LedgerError
+from pointsman.errors import ArtifactError, DamagedError, LedgerError
 from pointsman.ledger.part import Part
 from pointsman.ledger.schema import CHUNK, artifact, chunk
 
@@ -140,7 +140,7 @@ class Artifacts(Part):
             found = connection.execute(_FIND, {"digest": digest}).first()
         if found is None:
             reason = f"the artifact {digest} is not stored in it"
-            raise LedgerError(self.url, reason)
+            raise DamagedError(self.url, reason)
         return self._checked(digest, found.id)
 
     def _checked(self, digest: str, row: int) -> Iterator[bytes]:
@@ -161,7 +161,7 @@ class Artifacts(Part):
                 f"the artifact {digest} is damaged: what is stored has the digest "
                 f"{total.hexdigest()}; deploy it again from its file"
             )
-            raise LedgerError(self.url, reason)
+            raise DamagedError(self.url, reason)
 
     def _piece(self, row: int, number: int) -> bytes | None:
         with self._database.reading() as connection:

@@ -32,7 +32,7 @@ from pointsman.ledger.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from sqlalchemy import Connection, Row
 
@@ -50,6 +50,7 @@ _STORED: Final = select(artifact.c.digest).where(
     artifact.c.digest.in_(bindparam("digests", expanding=True))
 )
 _INSERT: Final = insert(generation).inline()
+_CLUSTER: Final = select(cluster).where(cluster.c.id == 1)
 _COUNT: Final = (
     update(cluster).where(cluster.c.id == 1).values(newest=bindparam("number"))
 )
@@ -174,6 +175,16 @@ class Generations(Ballots):
                 self._end_staging(connection)
                 self._stage_next(connection, seen.active)
             return True
+
+    def _lost_generations(self) -> Iterator[str]:
+        """Tell which generations the cluster row names and that are not there."""
+        with self._database.reading() as connection:
+            row = connection.execute(_CLUSTER).one()
+            for word, number in (("active", row.active), ("staging", row.staging)):
+                state = state_of(connection, number) if number else (State(word), None)
+                if state is None or state[0] != word:
+                    told = "missing" if state is None else state[0]
+                    yield f"generation {number} should be {word}, and is {told}"
 
     # RECORDS
 

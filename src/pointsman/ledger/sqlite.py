@@ -45,6 +45,8 @@ _PRAGMAS: Final = (
 
 # Unused pages, in a file of that many, from which on they are given back.
 _WORTH_SHRINKING: Final = 256
+# ... and how many at once: that takes a moment.
+_SHRINKING: Final = 4096
 
 
 class _Open:
@@ -121,6 +123,8 @@ class Sqlite:
         """Switch a new file to its modes, and check an old one."""
         with contextlib.closing(self._connect()) as connection:
             if _value(connection, "PRAGMA page_count") == 0:
+                if self.path.stat().st_size:
+                    raise _damage("it is no database")
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             _until_free(lambda: _to_wal(connection))
             found = _lines(connection, "PRAGMA quick_check(1)")
@@ -145,7 +149,7 @@ class Sqlite:
     begin_writing = "BEGIN IMMEDIATE"
 
     @contextlib.contextmanager
-    def _transaction(self, begin: str, *, writes: bool = False) -> Iterator[Connection]:
+    def _connected(self, *, writes: bool = False) -> Iterator[Connection]:
         self._require_same_file()
         with (
             self._telling(),
@@ -153,6 +157,11 @@ class Sqlite:
             self._in_line(opened.writer) if writes else contextlib.nullcontext(),
             opened.engine.connect() as connection,
         ):
+            yield connection
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str, *, writes: bool = False) -> Iterator[Connection]:
+        with self._connected(writes=writes) as connection:
             raw = _raw(connection)
             raw.execute(begin)
             try:
@@ -231,29 +240,31 @@ class Sqlite:
 
     def damage(self) -> tuple[str, ...]:
         """Return what SQLite finds: broken pages, rows that refer to nothing."""
-        with self.reading() as connection:
-            raw = _raw(connection)
-            try:
-                found = [
-                    f"{self.path}: {line}"
-                    for line in _lines(raw, "PRAGMA integrity_check")
-                    if line != "ok"
-                ]
-                for table, row, parent, _ in raw.execute("PRAGMA foreign_key_check"):
-                    found.append(f"{table} {row}: refers to a missing {parent}")
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
-                found = [f"{self.path}: {error}"]
-        return tuple(found)
+        try:
+            with self.reading() as connection:
+                raw = _raw(connection)
+                found = _lines(raw, "PRAGMA integrity_check")
+                references = raw.execute("PRAGMA foreign_key_check").fetchall()
+        except LedgerError as error:
+            if not is_damage(error.__cause__):
+                raise
+            return (error.reason,)
+        return (
+            *(f"{self.path}: {line}" for line in found if line != "ok"),
+            *(
+                f"{self.path}: {table} {row} refers to a missing {parent}"
+                for table, row, parent, _ in references
+            ),
+        )
 
     def shrink(self) -> None:
         """Give back unused pages, once they are a quarter of the file."""
-        with self.writing() as connection:
+        with self._connected(writes=True) as connection:
             raw = _raw(connection)
             unused = _value(raw, "PRAGMA freelist_count")
             if unused > max(_WORTH_SHRINKING, _value(raw, "PRAGMA page_count") // 4):
-                raw.execute("PRAGMA incremental_vacuum").fetchall()
+                # A script: `execute` would stop after the first of the pages.
+                raw.executescript(f"PRAGMA incremental_vacuum({_SHRINKING})")
 
 
 def _path(url: URL, told: str) -> Path:

@@ -46,9 +46,12 @@ _BY_CODE: Final = {
 }
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: BaseException | None) -> bool:
     """Tell whether the file itself is broken."""
-    return _primary(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _primary(getattr(error, "orig", error)) in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -69,7 +72,7 @@ def sentence(error: BaseException, path: Path, *, busy: float) -> str:
     )
 
 
-def _primary(error: BaseException) -> int:
+def _primary(error: object) -> int:
     """Return the primary result code; the extended ones have it in their low byte."""
     code = getattr(error, "sqlite_errorcode", None)
     return code & 0xFF if isinstance(code, int) else 0

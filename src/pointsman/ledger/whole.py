@@ -25,7 +25,9 @@ class SqlLedger(Generations, Nodes, Artifacts, Directories, People, Pruning):
     def check(self) -> tuple[str, ...]:
         """See `interfaces.Ledger.check`: the database's own check, then our digests."""
         damage = self._database.damage()
-        return damage or tuple(self._damaged_artifacts())
+        if damage:
+            return damage
+        return (*self._lost_generations(), *self._damaged_artifacts())
 
 
 if TYPE_CHECKING:

@@ -77,7 +77,8 @@ class PickUp:
     def claim(self, names: Iterable[str], node: str) -> Claim:
         """Take files; those that vanish meanwhile are left out."""
         claim = self._new(node)
-        claim.folder.mkdir(mode=0o700, parents=True)
+        claim.folder.parent.mkdir(mode=0o700, exist_ok=True)
+        claim.folder.mkdir(mode=0o700)
         try:
             for name in names:
                 with contextlib.suppress(FileNotFoundError):

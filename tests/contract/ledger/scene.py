@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from pointsman.cluster import (
     Actor,
@@ -64,7 +65,7 @@ class SqlitePlace:
     ) -> None:
         self.clock = Clock()
         self._open = opened
-        self.url = f"sqlite:///{folder}/ledger.sqlite"
+        self.url = f"sqlite:///{quote(str(folder))}/ledger.sqlite"
         self._opened: list[Ledger] = []
 
     def open(self, clock: Callable[[], float] | None = None) -> Ledger:

@@ -156,6 +156,24 @@ def test_prune_keeps_what_serves_and_what_comes(scene: Scene) -> None:
     assert digest_of("2") == scene.elsewhere().served(2)["a"]
 
 
+def test_prune_keeps_what_queued_ones_are_compared_with(scene: Scene) -> None:
+    """What was taken away since a proposal is a conflict after pruning, too."""
+    scene.join("n1")
+    scene.deploy(scene.put("a", "1"), scene.put("b", "1"))
+    scene.propose(Change("b"))
+    for count, name in enumerate("acdb"):
+        scene.propose(scene.put(name, "2"), scene.put(f"p{count}", "1"))
+    for number in (2, 3, 4):
+        scene.vote_all(number)
+    assert ["active", "staging", "queued"] == [scene.state(n) for n in (4, 5, 6)]
+    scene.ledger.prune(1)
+    assert None is scene.ledger.generation(1)
+    scene.vote_all(5)
+
+    assert State.FAILED == scene.state(6)
+    assert {"a", "c", "d", "p0", "p1", "p2"} == scene.served().keys()
+
+
 def test_failed_ones_keep_their_contents(scene: Scene) -> None:
     """A failed one that stays tells what it would have served, on what was before."""
     scene.join("n1")

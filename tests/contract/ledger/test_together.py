@@ -129,7 +129,7 @@ def test_last_votes_at_one_moment(scene: Scene) -> None:
         scene.propose(scene.put("a", str(number)))
         at_once(
             *(
-                lambda o=other, name=name, n=number: o.vote(name, n)  # type: ignore[misc]
+                lambda o=other, name=name, n=number: o.vote(name, n)
                 for other, name in zip(others, nodes, strict=True)
             )
         )
@@ -154,7 +154,7 @@ def test_any_thread(scene: Scene) -> None:
         return numbers
 
     shares = [changes[first::8] for first in range(8)]
-    made = at_once(*(lambda s=share: propose(s) for share in shares))  # type: ignore[misc]
+    made = at_once(*(lambda s=share: propose(s) for share in shares))
     assert set(range(1, 41)) == set[int]().union(*made)  # type: ignore[arg-type]
     for number in range(1, 41):
         scene.vote("n1", number)
@@ -169,7 +169,7 @@ def test_uploads_at_once(scene: Scene) -> None:
     def upload(count: int) -> int:
         return scene.propose(scene.put(f"p{count}", f"{body}{count}")).number
 
-    numbers = at_once(*(lambda c=count: upload(c) for count in range(50)))  # type: ignore[misc]
+    numbers = at_once(*(lambda c=count: upload(c) for count in range(50)))
     assert set(range(1, 51)) == set(numbers)
 
 

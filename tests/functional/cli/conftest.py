@@ -27,10 +27,7 @@ def _operator(cluster: ClusterSite, request: pytest.FixtureRequest) -> Operator:
     server = cluster.server("deploy")
     if request.param != "alone":
         server.start()
-    where = ("--ini", str(server.ini))
-    if request.param == "ledger":
-        where += ("--ledger",)
-    elif request.param == "alone":
-        (cluster.folder / "ledger").mkdir(exist_ok=True)
+    where: tuple[str, ...] = ("--ini", str(server.ini))
+    if request.param != "server":
         where += ("--ledger",)
     return Operator(cluster.folder, where)

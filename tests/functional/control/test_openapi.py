@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
-import waitress
+import waitress.server
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import (
+    negative_data_rejection,
     positive_data_acceptance,
     unsupported_method,
 )
+from waitress.wasyncore import close_all
 
 from control_surface import Surface
 from pointsman.control.application import ROUTES
@@ -98,17 +100,20 @@ def _surface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surface]:
 @pytest.fixture(name="url", scope="module")
 def _url(surface: Surface) -> Iterator[str]:
     """Give the address of a server that serves it."""
-    server = waitress.create_server(surface.host, host="127.0.0.1", port=0, threads=4)
+    server: Any = waitress.server.create_server(
+        surface.host, host="127.0.0.1", port=0, threads=4
+    )
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}/_pointsman"
-    server.close()
-    server.trigger.pull_trigger()
+    # In its own thread, as it watches what it closes.
+    server.trigger.pull_trigger(lambda: close_all(server._map))
     thread.join()
+    server.task_dispatcher.shutdown()
 
 
 # Each call gets as many; all of them take about 20 s.
-_EXAMPLES = 150
+_EXAMPLES = 12
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
@@ -135,11 +140,10 @@ def test_calls_of_a_stranger(surface: Surface, url: str, route: Any) -> None:
             [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
         )
     )
-    def call(case: schemathesis.Case) -> None:
-        case.call_and_validate(
-            headers=headers,
-            base_url=url,
-            excluded_checks=[positive_data_acceptance, unsupported_method],
-        )
+    def call(case: schemathesis.Case[Any]) -> None:
+        excluded = [positive_data_acceptance, unsupported_method]
+        if "If-Match" in (case.headers or {}):  # 412 comes before bodies are read
+            excluded.append(negative_data_rejection)
+        case.call_and_validate(headers=headers, base_url=url, excluded_checks=excluded)
 
     call()

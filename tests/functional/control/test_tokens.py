@@ -289,7 +289,7 @@ def test_lock_without_a_reason(shared: Surface, reason: Any) -> None:
 def test_every_change_is_an_event(surface: Surface) -> None:
     """Who, from where, and what; the newest first."""
     token = surface.token_of("deployer", name="ci")
-    given = {"token": token, "REMOTE_ADDR": "192.0.2.9"}
+    given: dict[str, Any] = {"token": token, "REMOTE_ADDR": "192.0.2.9"}
     surface.put("crm", "one", **given)
     surface.ask("POST", "/services/crm.hello/stop", **given)
     surface.ask("PUT", "/lock", json_body={"reason": "x"}, **given)

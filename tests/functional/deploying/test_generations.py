@@ -15,7 +15,7 @@ from waiting import wait_for
 
 if TYPE_CHECKING:
     from pointsman.cluster import Entry, Generation
-    from pointsman.deployments import Result
+    from pointsman.verdicts import Result
     from pointsman.wsgi import Host
 
 ACTOR = Actor("a test")

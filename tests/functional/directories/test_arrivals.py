@@ -27,7 +27,6 @@ from pointsman.sources.arrivals import (
 )
 from pointsman.sources.arrivals.zips import truncated
 
-
 MOMENT = SETTLE + 0.001
 
 

@@ -54,6 +54,8 @@ class Zip:
     entries: int | None = None
     shift: int = 0  # added to every offset
     locator: bytes = b""
+    listed: bytes = b""  # in the list, behind its last entry
+    disk: int = 0
     _directory: bytes = field(default=b"", init=False)
 
     def made(self) -> bytes:
@@ -65,11 +67,12 @@ class Zip:
                 out += self._member(part)
             self._list(part, offset + self.shift)
         out += self.gap
+        self._directory += self.listed
         start = len(out) + self.shift
         entries = len(self.parts) if self.entries is None else self.entries
         end = struct.pack(
             "<4s4H2LH",
-            *(b"PK\x05\x06", 0, 0, entries, entries),
+            *(b"PK\x05\x06", self.disk, 0, entries, entries),
             *(len(self._directory), start, len(self.comment)),
         )
         return (

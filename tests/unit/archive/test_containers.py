@@ -126,7 +126,20 @@ def test_an_empty_zip() -> None:
         (b"", "list of files is missing"),
         (Zip([Part("a", b"x"), Part("b", b"y")], entries=1), "more than the 1"),
         (Zip([Part("a", b"x")], entries=2), "list of files is damaged"),
+        (
+            Zip([], listed=b"PK\x01\x02" + b"x" * 9, entries=1),
+            "list of files is damaged",
+        ),
+        (
+            Zip([], listed=b"PK\x01\x03" + bytes(42), entries=1),
+            "list of files is damaged",
+        ),
+        (
+            Zip([], listed=b"PK\x01\x02" + bytes(24) + b"\x64" + bytes(17), entries=1),
+            "list of files is damaged",
+        ),
         (Zip([Part("a", b"x", disk=1)]), "one part of several"),
+        (Zip([Part("a", b"x")], disk=1), "one part of several"),
         (Zip([Part("a", b"x", offset=3)]), "bytes of it belong to none"),
         (Zip([Part("a", b"x", offset=0)], before=b"x" * 60), "not where the list"),
     ],

@@ -154,6 +154,13 @@ def test_archives_that_are_refused(
     assert "\n" not in told
 
 
+def test_a_reason_is_short() -> None:
+    """A reason that tells what was sent is cut, however long that was."""
+    manifest = MANIFEST + f"[{'x' * 100_000}]\n"
+
+    assert 1100 > len(refused(archive({}, manifest), "crm.sar"))
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from pointsman.model import Artifact, Kind, Package
 from pointsman.namespace.space import Namespace, View, move
-from pointsman.namespace.table import module_table
+from pointsman.namespace.table import module_table, tops
 
 
 def space(name: str, **sources: str) -> Namespace:
@@ -88,3 +88,37 @@ def test_a_spec_tells_what_kind_of_module_it_is() -> None:
     assert (None, False) == (spread.origin, spread.has_location)
     assert ["/nowhere/spread"] == list(spread.submodule_search_locations or ())
     assert ("", "pack", "spread") == (flat.parent, pack.parent, spread.parent)
+
+
+def test_names_of_packages_and_modules() -> None:
+    """Imports are packages; who is reached by them is found by the modules' names.
+
+    With owners looked up by the packages' names, nobody was reached.
+    """
+    app = space("app")
+    artifact = Artifact("the-library", Kind.ARCHIVE, {"a.py": b"", "b/c.py": b""})
+    library = Namespace(Package("the-library", artifact), Path("/nowhere"))
+    app.view = View(1, {"app": app, "a": library, "b": library})
+
+    assert {"a", "b"} == library.tops == tops(artifact.files)
+    assert library is app.owner("b") is app.owner("a")
+    assert {"the-library"} == app.imports
+    assert {app, library} == app.reach()
+    app.view = View(2, {"app": app})
+    assert {app} == app.reach()
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            ["crm.py", "crm_util/__init__.py", "acme/deep/x.py"],
+            {"crm", "crm_util", "acme"},
+        ),
+        (["templates/a.html", "crm-1.dist-info/x.py", "service.ini", "2.py"], set()),
+        ([], set()),
+    ],
+)
+def test_top_level_names(files: list[str], expected: set[str]) -> None:
+    """Only what can be imported takes a name."""
+    assert expected == tops(dict.fromkeys(files, b""))

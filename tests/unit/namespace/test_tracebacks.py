@@ -40,6 +40,16 @@ def test_files_as_their_authors_know_them() -> None:
     assert "/var/run" not in told
 
 
+def test_files_that_were_uploaded() -> None:
+    """What was uploaded is known by the name of its file."""
+    error = raised("raise ValueError(3)", "/run/app@abc/app.py", "/run/crm@d/crm/m.py")
+    origins = {"/run/app@abc": "app.py (upload)", "/run/crm@d": "crm-1.sar (upload)"}
+    told = tracebacks.text(error, origins)
+
+    assert 'File "app.py (upload)", line 2, in call' in told
+    assert 'File "crm-1.sar (upload)/crm/m.py", line 2, in call' in told
+
+
 def test_frames_of_ours_are_left_out() -> None:
     """Frames of this program and of importlib are not shown, others are."""
     importlib = "<frozen importlib._bootstrap>"

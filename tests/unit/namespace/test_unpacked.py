@@ -125,3 +125,12 @@ def test_started() -> None:
 
     assert started(os.getpid()) == started(os.getpid()) > 0
     assert 0 == started(process.pid)
+
+
+def test_started_of_a_zombie() -> None:
+    """A process that has ended is gone, also before its parent has asked for it."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    assert 0 == started(process.pid)
+    process.wait()

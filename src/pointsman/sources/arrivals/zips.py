@@ -41,9 +41,7 @@ def truncated(path: Path) -> bool:
             return True
         if tail[max(0, at - _LOCATOR.size) : at].startswith(b"PK\6\7"):
             length, offset, end = _long(file, end)
-        begin = (
-            end - length
-        )  # further back than ``offset`` by what stands before the zip
+        begin = end - length  # ``offset``, and what stands before the zip
         if begin < offset:
             return True
         file.seek(begin)
@@ -55,6 +53,8 @@ def _long(file: BinaryIO, end: int) -> tuple[int, int, int]:
     nowhere = (0, 1, 0)
     file.seek(end - _LOCATOR.size)
     _, _, at, _ = _LOCATOR.unpack(file.read(_LOCATOR.size))
+    if at > end:
+        return nowhere
     file.seek(at)
     record = file.read(_LONG_END.size)
     if len(record) < _LONG_END.size or not record.startswith(b"PK\6\6"):
