@@ -50,7 +50,6 @@ _SETTINGS = {
     "ledger.url": "sqlite:///%(here)s/ledger/ledger.sqlite",
     "control.token_file": "%(here)s/control.token",
     "keep_warm": "0",
-    "cluster.lease": "5",
 }
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pointsman import faults, rollbacks
+from pointsman import faults
 from pointsman.cluster import Change, Proposal
 from pointsman.errors import Refused, did_you_mean
+from pointsman.history import History
 from pointsman.outlook import Outlook, no_package
 from pointsman.uploads import Uploads
 from pointsman.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
     from pointsman.artifacts import Artifacts
@@ -65,6 +66,7 @@ class Deployments:
         self._wake = wake
         self._importers = importers
         self._uploads = Uploads(ledger, artifacts, uploads, limit)
+        self._history = History(ledger)
         self._outlook = Outlook(ledger, artifacts, importers)
         self._verdicts = Verdicts(ledger, wake)
 
@@ -180,7 +182,7 @@ class Deployments:
 
         """
         active = self.active()
-        target = self._target(package, active, to)
+        target = self._history.target(package, active, to)
         if target.entry is None and package in active.entries:
             importers = self.importers({package})
             if importers:
@@ -191,21 +193,6 @@ class Deployments:
         return self._propose(
             Proposal(actor, "rollback", (change,), note=note, if_match=if_match)
         )
-
-    def _target(
-        self, package: str, active: Contents, to: int | str | None
-    ) -> rollbacks.Target:
-        if to is None:
-            return rollbacks.previous(package, active, self._earlier(active.number))
-        wanted = rollbacks.parsed(to)
-        if isinstance(wanted, str):
-            known = (one for one in self._and_earlier(active))
-            return rollbacks.by_digest(package, wanted, known)
-        target = rollbacks.by_number(package, wanted, self._once_active(wanted, active))
-        if target.entry is None and package not in active.entries:
-            detail = f"neither generation {wanted} nor the active one has {package!r}"
-            raise Refused(404, "Not Found", detail)
-        return target
 
     def rollback_to(
         self,
@@ -223,10 +210,7 @@ class Deployments:
 
         """
         active = self.active()
-        wanted = self._once_active(number, active)
-        if wanted is None:
-            detail = f"there is no generation {number} that was active and is kept"
-            raise Refused(404, "Not Found", detail)
+        wanted = self._history.once_active(number, active)
         changes = tuple(
             Change(name, wanted.entries.get(name))
             for name in sorted({*active.entries, *wanted.entries})
@@ -331,7 +315,7 @@ class Deployments:
 
     def active(self) -> Contents:
         """Return the active generation; an empty one with number 0 before the first."""
-        return self._outlook.active()
+        return self._history.active()
 
     def plan(self, entries: Iterable[Entry], remove: Iterable[str] = ()) -> Plan:
         """Return what deploying would do; the entries are stored, nothing else.
@@ -352,26 +336,6 @@ class Deployments:
 
         """
         return self._outlook.diff(self.generation(number))
-
-    # HISTORY
-
-    def _earlier(self, before: int) -> Iterator[Contents]:
-        for number in self._ledger.was_active(before):
-            found = self._ledger.contents(number)
-            if found is not None:  # pruned in between
-                yield found
-
-    def _and_earlier(self, active: Contents) -> Iterator[Contents]:
-        yield active
-        yield from self._earlier(active.number)
-
-    def _once_active(self, number: int, active: Contents) -> Contents | None:
-        if number == active.number:
-            return active
-        if number not in self._ledger.was_active(active.number):
-            return None
-        return self._ledger.contents(number)
-
 
 
 def _imported(

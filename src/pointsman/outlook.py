@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pointsman import differences
-from pointsman.cluster import Contents, State
+from pointsman.cluster import State
 from pointsman.differences import Difference
 from pointsman.errors import Refused, did_you_mean
+from pointsman.history import History
 from pointsman.routing import mount_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pointsman.artifacts import Artifacts
-    from pointsman.cluster import Entry, Generation
+    from pointsman.cluster import Contents, Entry, Generation
     from pointsman.interfaces import Ledger
 
 
@@ -53,16 +54,9 @@ class Outlook:
     ) -> None:
         """Take the collaborators; see `deployments.Deployments`."""
         self._ledger = ledger
+        self._history = History(ledger)
         self._artifacts = artifacts
         self._importers = importers
-
-    def contents(self, number: int) -> Contents | None:
-        """Return what a generation serves; 0 is what was before the first."""
-        return self._ledger.contents(number) if number else Contents(0)
-
-    def active(self) -> Contents:
-        """Return the active generation."""
-        return self.contents(self._ledger.observe("").active) or Contents(0)
 
     def plan(self, entries: Iterable[Entry], remove: Iterable[str] = ()) -> Plan:
         """Return what deploying would do; the entries are stored, nothing else.
@@ -71,7 +65,7 @@ class Outlook:
             Refused: 404, a package of ``remove`` is not there.
 
         """
-        active = self.active()
+        active = self._history.active()
         wanted: dict[str, Entry | None] = {entry.package: entry for entry in entries}
         for name in remove:
             if name not in active.entries:
@@ -104,7 +98,7 @@ class Outlook:
             before = next(iter(self._ledger.was_active(number)), 0)
         else:
             before = record.base
-        old = self.contents(before)
+        old = self._history.contents(before)
         if old is None:
             detail = f"generation {before}, which was active before, is not kept"
             raise Refused(404, "Not Found", detail)

@@ -126,9 +126,12 @@ class Preparation:
 
     def _refusals(self, round_: Round, required: frozenset[str]) -> dict[str, Refusal]:
         found: dict[str, Refusal] = {}
-        active = self.active
-        kept = (active[n] for n in active.keys() - round_.wanted)
-        owned = {top: package for package in kept for top in _tops(package)}
+        owned = {
+            top: version.loaded.package
+            for name, version in self._traffic.versions.items()
+            if name not in round_.wanted and version.loaded.space is not None
+            for top in version.loaded.space.tops
+        }
         for name, package in round_.changed.items():
             reason = self._refusal(name, package)
             if not reason and package is not None:
@@ -149,8 +152,9 @@ class Preparation:
             )
         if package is None or package.artifact.kind is Kind.HOST:
             return ""
-        active = self.active.get(name)
-        known = _tops(active) if active is not None else frozenset()
+        active = self._traffic.versions.get(name)
+        space = active.loaded.space if active is not None else None
+        known = space.tops if space is not None else frozenset()
         for top in sorted(_tops(package)):
             file = None if top in known else self._owner(top)
             if file is not None:

@@ -69,19 +69,6 @@ def _never(package: str) -> Refused:
     return Refused(404, "Not Found", detail)
 
 
-def by_number(package: str, number: int, contents: Contents | None) -> Target:
-    """Return what a package was in a generation, which was active once.
-
-    Raises:
-        Refused: 404, there is no such generation, or it never was active.
-
-    """
-    if contents is None:
-        detail = f"there is no generation {number} that was active and is still kept"
-        raise Refused(404, "Not Found", detail)
-    return Target(number, contents.entries.get(package))
-
-
 def by_digest(package: str, prefix: str, known: Iterable[Contents]) -> Target:
     """Return the artifact of a package whose digest begins with ``prefix``.
 

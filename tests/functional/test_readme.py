@@ -134,7 +134,7 @@ def test_every_command_does_what_the_readme_says(tmp_path: Path) -> None:
     assert {None, 2} == {json.loads(line).get("version") for line in answers}
     assert '{"version":2,"hello":"world"}' in deployed
     assert '{"version":3,"hello":"world"}' in by_curl
-    assert "Pointsman-Generation: 3\r" in by_curl
+    assert "Pointsman-Generation: 3\n" in by_curl
     assert "refused, exit code 1" in broken
     assert '{"version":3,"hello":"world"}' in broken
     assert '{"version":2,"hello":"world"}' in back

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from perf import processes
 from perf.crowd import quantile
 from perf.host import HostProcess, cluster, hosting
 from perf.sources import module, write
@@ -32,7 +33,18 @@ if TYPE_CHECKING:
 OVER_RELOAD, FOUR_NODES, PICKED_UP, SPREAD = 25, 150, 150, 100
 _WARM = 3
 _LOOK = 0.001  # seconds between two requests of the client that waits for a version
-_COLUMNS = ("", "median", "95 %", "beside it", "median", "95 %", "ratio", "target")
+_COLUMNS = (
+    "",
+    "median",
+    "95 %",
+    "processor",
+    "beside it",
+    "median",
+    "95 %",
+    "processor",
+    "ratio",
+    "target",
+)
 
 
 def measure(*, quick: bool = False) -> list[Table]:
@@ -53,7 +65,7 @@ def measure(*, quick: bool = False) -> list[Table]:
     for (gunicorn, rehearse), took in four.items():
         name = _told_four(gunicorn=gunicorn, rehearse=rehearse)
         rows += [
-            _row(f"PUT, {name}", took.put, FOUR_NODES),
+            _row(f"PUT, {name}", took.put, FOUR_NODES, took.put_processor),
             _row(f"nodes apart, {name}", took.spread, SPREAD),
         ]
     for rehearse in (False, True):
@@ -69,7 +81,8 @@ def measure(*, quick: bool = False) -> list[Table]:
                 "PUT until its answer, which comes when every node serves it; POST",
                 "reload until its answer, in the same process in turn; “nodes apart”",
                 "is from the first node's switch to the last's; “copy in” is from the",
-                "beginning of the copy to the first answer by the new version",
+                "beginning of the copy to the first answer by the new version;",
+                "processor: time of the processors, in all processes together",
             ),
         ),
         _parts(one, four),
@@ -84,6 +97,8 @@ class Took:
     reload: list[float] = field(default_factory=list)
     spread: list[float] = field(default_factory=list)
     parts: list[tuple[float, ...]] = field(default_factory=list)
+    put_processor: list[float] = field(default_factory=list)
+    reload_processor: list[float] = field(default_factory=list)
 
 
 # ONE PROCESS
@@ -98,11 +113,10 @@ def _one(times: int, *, heavy: bool, rehearse: bool) -> Took:
         with hosting(sources, rehearse=rehearse) as host:
             for version in range(1, times + _WARM + 1):
                 _write(folder, version, heavy=heavy)
-                begun = time.perf_counter()
-                host.reload()
-                took.reload.append(_since(begun))
+                with _timed([host], took.reload, took.reload_processor):
+                    host.reload()
                 _must_answer(host, "/prices", version)
-                _put(host, version, took, heavy=heavy)
+                _put([host], version, took, heavy=heavy)
     return _without_warm_up(took)
 
 
@@ -114,12 +128,27 @@ def _write(folder: Path, version: int, *, heavy: bool) -> None:
         write(folder / "service-sources.txt", "./services\n")
 
 
-def _put(host: HostProcess, version: int, took: Took, *, heavy: bool) -> None:
-    source = module(version, heavy=heavy).encode()
-    sent, begun = time.time(), time.perf_counter()
-    document = host.put("rates", source)
-    took.put.append(_since(begun))
-    answered = time.time()
+@contextmanager
+def _timed(
+    hosts: Sequence[HostProcess], took: list[float], processor: list[float]
+) -> Iterator[None]:
+    """Note how long the block takes, and how much of the processors in all hosts."""
+    pids = [pid for host in hosts for pid in processes.family(host.process.pid)]
+    spent, begun = processes.spent(pids), time.perf_counter()
+    yield
+    took.append(_since(begun))
+    processor.append(processes.spent(pids) - spent)
+
+
+def _put(
+    hosts: Sequence[HostProcess], version: int, took: Took, *, heavy: bool
+) -> None:
+    """Deploy to the first of several hosts."""
+    host, source = hosts[0], module(version, heavy=heavy).encode()
+    with _timed(hosts, took.put, took.put_processor):
+        sent = time.time()
+        document = host.put("rates", source)
+        answered = time.time()
     record = host.call("GET", f"generations/{document['generation']}")
     took.parts.append(_lasted(record, sent, answered))
     took.spread.append(record["timings"]["spread_ms"] or 0.0)
@@ -158,7 +187,8 @@ def _without_warm_up(took: Took) -> Took:
 
 
 def _lists(took: Took) -> tuple[list[Any], ...]:
-    return took.put, took.reload, took.spread, took.parts
+    processor = took.put_processor, took.reload_processor
+    return took.put, took.reload, took.spread, took.parts, *processor
 
 
 def _since(begun: float) -> float:
@@ -172,7 +202,7 @@ def _four(times: int, *, gunicorn: bool, rehearse: bool) -> Took:
     took = Took()
     with cluster(4, rehearse=rehearse, gunicorn=gunicorn) as hosts:
         for version in range(1, times + _WARM + 1):
-            _put(hosts[0], version, took, heavy=False)
+            _put(hosts, version, took, heavy=False)
             for host in hosts:
                 _must_answer(host, "/rates", version)
     return _without_warm_up(took)
@@ -242,18 +272,23 @@ def _beside_reload(name: str, took: Took) -> tuple[Cell, ...]:
         f"PUT, {name}",
         put,
         quantile(took.put, 0.95),
+        statistics.mean(took.put_processor),
         "reload",
         reload,
         quantile(took.reload, 0.95),
+        statistics.mean(took.reload_processor),
         ratio(put, reload),
         f"{over:+.1f} over, {met(over, OVER_RELOAD)}",
     )
 
 
-def _row(name: str, took: Sequence[float], target: float) -> tuple[Cell, ...]:
+def _row(
+    name: str, took: Sequence[float], target: float, processor: Sequence[float] = ()
+) -> tuple[Cell, ...]:
     median = statistics.median(took)
     last = quantile(took, 0.95)
-    return (name, median, last, "", None, None, None, met(median, target))
+    spent = statistics.mean(processor) if processor else None
+    return (name, median, last, spent, "", *[None] * 4, met(median, target))
 
 
 def _parts(

@@ -9,7 +9,7 @@ import pytest
 from pointsman.cluster import Contents, Entry
 from pointsman.errors import Refused
 from pointsman.model import Kind
-from pointsman.rollbacks import Target, by_digest, by_number, parsed, previous
+from pointsman.rollbacks import Target, by_digest, parsed, previous
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,19 +80,6 @@ def test_no_more_is_read_than_needed() -> None:
     previous("crm", active, reading())
 
     assert [2] == read
-
-
-def test_by_number() -> None:
-    """A generation is taken as it is, also when it did not have the package."""
-    first, second = history("-", "a")
-
-    assert [Target(1, None), Target(2, entry("a"))] == [
-        by_number("crm", 1, first),
-        by_number("crm", 2, second),
-    ]
-    with pytest.raises(Refused, match="no generation 7") as caught:
-        by_number("crm", 7, None)
-    assert 404 == caught.value.status
 
 
 def test_by_digest() -> None:

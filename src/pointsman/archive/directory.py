@@ -319,15 +319,3 @@ def require_zip(start: bytes, file: str) -> None:
     """
     if not looks_like_zip(start):
         raise NoArtifact(f"{file} is called like an archive, and is no zip file")
-
-
-def ends_well(stream: BinaryIO) -> bool:
-    """Tell whether the record at the end of a zip is there, with all its bytes."""
-    length = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, length - _END.size - _LONGEST_COMMENT))
-    tail = stream.read()
-    found = tail.rfind(_END_SIGNATURE)
-    if found < 0 or len(tail) - found < _END.size:
-        return False
-    comment: int = _END.unpack_from(tail, found)[-1]
-    return len(tail) - found >= _END.size + comment

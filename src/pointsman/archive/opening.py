@@ -13,11 +13,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pointsman.archive.contents import check_contents, dropped
-from pointsman.archive.directory import ends_well, looks_like_zip, require_zip
+from pointsman.archive.directory import looks_like_zip, require_zip
 from pointsman.archive.manifest import LIB, MANIFEST, NO_WORKERS, parse_manifest
 from pointsman.archive.members import Container
+from pointsman.archive.record import Record
 from pointsman.archive.unfit import LIMITS, NoArtifact, Unfit
-from pointsman.archive.wheel import Record, info_folder, read_wheel
+from pointsman.archive.wheel import info_folder, read_wheel
 from pointsman.errors import ArtifactError, KindError
 from pointsman.model import Artifact, Declared, Kind, Package
 
@@ -118,21 +119,6 @@ def open_stream(stream: BinaryIO, entry: Entry) -> Package:
         artifact = Artifact(entry.package, kind, files, origin, given)
     offers = (entry.package,) if kind is Kind.MODULE else ()
     return Package(entry.package, artifact, offers, entry.source, opened.declared)
-
-
-def is_complete(path: Path) -> bool:
-    """Tell whether a file has all of its bytes, as far as it can tell itself.
-
-    A zip is complete when the list of files at its end is there; of a module
-    nothing can be said.  False when it cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            if not looks_like_zip(stream.read(4)):
-                return path.suffix.lower() in ("", ".py")
-            return ends_well(stream)
-    except OSError:
-        return False
 
 
 def _origin(entry: Entry) -> str:

@@ -7,13 +7,8 @@ its metadata that of the core metadata specification, requirements are PEP 508.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import configparser
-import csv
-import hashlib
 import importlib.metadata
-import io
 import platform
 import re
 from dataclasses import dataclass
@@ -44,7 +39,6 @@ GROUP: Final = "pointsman.services"
 _INFO = re.compile(r"([^/]+)\.dist-info/WHEEL\Z")
 _DATA = re.compile(r"[^/]+\.data/([^/]+)/")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}\Z")
-_HASHES = ("sha256", "sha384", "sha512")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,7 @@ def info_folder(names: tuple[str, ...]) -> str | None:
 def read_wheel(container: Container, info: str) -> Wheel:
     """Read what a wheel says, and check that it can be used on this host.
 
-    The bytes of its files are not compared with its record yet; see `Record`.
+    The bytes of its files are not compared with its record yet; see `record.Record`.
 
     Raises:
         Unfit: it cannot be used.
@@ -223,63 +217,3 @@ def _services(container: Container, info: str) -> Iterator[Declared]:
             yield Declared(service_name(name), used(use.replace(" ", "")))
         except Unfit as unfit:
             raise Unfit(f"{file} [{GROUP}] {name}: {unfit}") from None
-
-
-# WHAT IT HOLDS
-
-
-class Record:
-    """The digests that a wheel has of its own files.  One thread."""
-
-    def __init__(self, container: Container, info: str) -> None:
-        """Read the list.
-
-        Raises:
-            Unfit: it is not there, or names other files than there are.
-
-        """
-        self._file = f"{info}/RECORD"
-        if self._file not in container:
-            raise Unfit(f"it has no {self._file}; build the wheel again")
-        self._told = dict(self._lines(container.text(self._file)))
-        there = {
-            name
-            for name in container.names
-            if name not in (self._file, f"{info}/RECORD.jws", f"{info}/RECORD.p7s")
-        }
-        for name in sorted(there ^ self._told.keys()):
-            what = "is not in it" if name in self._told else "is not listed there"
-            raise Unfit(f"{self._file} and the wheel do not agree: {name} {what}")
-
-    def _lines(self, text: str) -> Iterator[tuple[str, tuple[str, bytes]]]:
-        try:
-            for row in csv.reader(io.StringIO(text), strict=True):
-                if row and row[0] != self._file:
-                    path, told, *_ = row
-                    kind, _, encoded = told.partition("=")
-                    if kind not in _HASHES:
-                        raise Unfit(f"{self._file} has no SHA-256 of {path}")
-                    padded = encoded + "=" * (-len(encoded) % 4)
-                    yield path, (kind, base64.urlsafe_b64decode(padded))
-        except (csv.Error, ValueError, binascii.Error) as error:
-            raise Unfit(f"{self._file} cannot be read: {error}") from None
-
-    def check(self, name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Return the pieces of a file as they are, and compare them.
-
-        Raises:
-            Unfit: they are not those that were recorded; behind the last piece.
-
-        """
-        if name not in self._told:
-            yield from pieces
-            return
-        kind, digest = self._told[name]
-        total = hashlib.new(kind)
-        for piece in pieces:
-            total.update(piece)
-            yield piece
-        if total.digest() != digest:
-            raise Unfit(
-                f"{name} is not the file that {self._file} records; build it again"
-            )

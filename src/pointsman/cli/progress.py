@@ -106,5 +106,6 @@ def told_votes(generation: dict[str, Any]) -> str:
     if not counted:
         return f"generation {number}: waiting for a node"
     if waiting:
-        return f"generation {number}: waiting for {waiting} of {len(counted)} nodes"
+        nodes = f"{len(counted)} node{'s' * (len(counted) != 1)}"
+        return f"generation {number}: waiting for {waiting} of {nodes}"
     return f"generation {number}: all {len(counted)} nodes have voted"

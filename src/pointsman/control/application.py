@@ -14,6 +14,7 @@ from webob import Request, Response
 
 from pointsman.control import (
     generations,
+    inventory,
     nodes,
     openapi,
     packages,
@@ -61,6 +62,7 @@ def _openapi(call: Call) -> Response:
 
 
 ROUTES: tuple[Route, ...] = (
+    *inventory.ROUTES,
     *packages.ROUTES,
     *generations.ROUTES,
     *services.ROUTES,

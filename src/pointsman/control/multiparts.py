@@ -79,8 +79,6 @@ def parts(content_type: str, chunks: Iterable[bytes]) -> Iterator[File | Value]:
                 wanted = digests.parsed(header, "Content-Digest") if header else {}
                 named = [("Content-Digest", wanted)]
                 yield File(event.filename, digests.checked(content, named))
-                for _ in content:
-                    pass
 
 
 def _events(

@@ -44,9 +44,10 @@ def failures(
     if not found:
         why = Why(generation.reason or "it failed", generation=generation.number)
         return dict.fromkeys(packages, why)
+    roots = set(found)
     for name in packages:
-        causes = (reached(name, imports) & found.keys()) - {name}
-        if name not in found and causes:
+        causes = reached(name, imports) & roots
+        if name not in roots and causes:
             cause = min(causes & set(imports[name]) or causes)
             way = "" if cause in imports[name] else " by way of others"
             reason = f"it imports {cause}{way}, which failed: {found[cause].reason}"

@@ -16,6 +16,7 @@ from pointsman.sources.arrivals import Look
 from pointsman.sources.pickup import PickUp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pointsman.cluster import Actor
@@ -81,7 +82,7 @@ class ArchiveDirectory(Standing):
         parts = tuple(
             Part(was.package, file, sighting=Sighting(self.location, file), was=was)
             for file, was in ((name, view.recorded[name]) for name in sorted(ripe))
-            if was.package in lost and not self.is_stuck(was.package, view)
+            if was.package in lost and not self.is_stuck(was.package, file, view)
         )
         struck = tuple(
             Sighting(self.location, name)
@@ -90,7 +91,7 @@ class ArchiveDirectory(Standing):
         )
         return Removals(parts, struck, again)
 
-    def _lost(self, view: View, names: set[str]) -> tuple[str, ...]:
+    def _lost(self, view: View, names: Iterable[str]) -> tuple[str, ...]:
         gone = [view.recorded[name] for name in names]
         there = set(view.packages().values())
         return archives.lost(gone, there, view.active.entries)
@@ -99,19 +100,13 @@ class ArchiveDirectory(Standing):
         """Say why what is missing is not believed to be taken away; "" if it is."""
         if self.confirmed or not lost:
             return ""
-        device = view.look.device
-        absent = device == _NOWHERE
-        known = self._lost(view, set(view.recorded)) + tuple(view.packages().values())
-        reason = archives.doubt(
-            lost,
-            {*known},
-            empty=(
-                ("it is not there" if absent else "it is suddenly empty")
-                if not view.look.files
-                else ""
-            ),
-            elsewhere=self._device not in (None, device),
-        )
+        device, empty = view.look.device, ""
+        if not view.look.files:
+            absent = device == _NOWHERE
+            empty = "it is not there" if absent else "it is suddenly empty"
+        had = archives.lost(view.recorded.values(), (), view.active.entries)
+        elsewhere = self._device not in (None, device)
+        reason = archives.doubt(lost, had, empty=empty, elsewhere=elsewhere)
         return reason or self._doubt
 
 

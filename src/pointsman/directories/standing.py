@@ -248,6 +248,7 @@ class Standing(Place):
         """Write down, once, that a file failed."""
         if self._failed.get(name) != (digest, why):
             self._failed[name] = (digest, why)
+            self.problems[name] = why.reason
             self.note(texts.refused(name, name, why))
             self.out(name, why)
 
@@ -340,13 +341,13 @@ class Standing(Place):
         for package, why in out.items():
             part = batch.parts[package]
             self.note(texts.refused(package, part.file, why))
-            self.problems[part.file or package] = why.reason
+            self.problems[part.file] = why.reason
             if part.entry is None:
                 self._stuck[package] = (number, why)
             else:
                 self._refused[part.file] = (part.entry.digest, number, why)
 
-    def is_stuck(self, package: str, view: View) -> bool:
+    def is_stuck(self, package: str, file: str, view: View) -> bool:
         """Tell whether a package could not be taken away, and still cannot."""
         known = self._stuck.get(package)
         if known is None:
@@ -355,7 +356,7 @@ class Standing(Place):
         if number != view.active.number:
             del self._stuck[package]
             return False
-        self.problems[package] = why.reason
+        self.problems[file] = why.reason
         return True
 
     # WHAT BECAME OF IT
@@ -394,7 +395,7 @@ class Standing(Place):
                 continue
             self.note(texts.refused(package, part.file, why))
             self._stuck[package] = (number, why)
-            self.problems[package] = why.reason
+            self.problems[part.file] = why.reason
             if part.was is not None:  # as far as is recorded, it is there still
                 back.append(part.was)
         if back:

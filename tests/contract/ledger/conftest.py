@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contract.ledger.scene import Scene, SqlitePlace
+from contract.ledger.scene import MEMORY, Scene, SqlitePlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contract.ledger.scene import Place
 
-# Most tests write, and none of them is about the disk.
-_MEMORY = Path("/dev/shm")
-
 
 @pytest.fixture(name="folder")
 def _folder() -> Iterator[Path]:
     """Give an empty folder, in memory where there is some."""
-    within = _MEMORY if _MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(dir=within, prefix="ledger-") as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="ledger-") as name:
         yield Path(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -21,10 +22,12 @@ from pointsman.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pointsman.cluster import Generation, Proposed
     from pointsman.interfaces import Ledger
+
+#: Where there is a disk of memory: most tests write, and none is about the disk.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 ALICE = Actor("cli alice", "alpha")
 BOB = Actor("token bob", "10.0.0.2")

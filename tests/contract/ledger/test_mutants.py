@@ -11,11 +11,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import Phase
 
 from contract.ledger import (
     test_artifacts,
     test_ballots,
     test_generations,
+    test_model,
     test_proposals,
     test_together,
 )
@@ -324,3 +326,26 @@ def test_broken_decisions_fail(  # noqa: PLR0917 - pytest gives them by name
             test(Scene(place), **more)
     finally:
         place.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("verdict", first_vote_decides),
+        ("conflict", lambda *_: ""),
+    ],
+)
+def test_the_model_misses_nothing(
+    name: str, broken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random deeds find out, too, what a single test was written for."""
+    monkeypatch.setattr(decisions, name, broken)
+    with pytest.raises(MISSED):
+        test_model.run(
+            SqlitePlace,
+            max_examples=100,
+            stateful_step_count=40,
+            derandomize=True,  # found once, it is found always
+            database=None,
+            phases=[Phase.generate],
+        )

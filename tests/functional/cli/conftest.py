@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socketserver
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
+from paste.deploy import loadapp
 
 from cluster_site import ClusterSite
 from functional.cli.operator import Operator
@@ -22,12 +27,46 @@ def _cluster(tmp_path: Path) -> Iterator[ClusterSite]:
 
 
 @pytest.fixture(name="operator", params=["server", "ledger", "alone"])
-def _operator(cluster: ClusterSite, request: pytest.FixtureRequest) -> Operator:
-    """Give an operator who asks a server, works beside it, or has none."""
-    server = cluster.server("deploy")
-    if request.param != "alone":
-        server.start()
-    where: tuple[str, ...] = ("--ini", str(server.ini))
-    if request.param != "server":
-        where += ("--ledger",)
-    return Operator(cluster.folder, where)
+def _operator(
+    cluster: ClusterSite, request: pytest.FixtureRequest
+) -> Iterator[Operator]:
+    """Give an operator who asks a host, works beside it, or has none.
+
+    The host is in this process, and no code runs in a child first: each of these
+    tests runs three times.  Other tests have servers as people run them.
+    """
+    server = cluster.server("deploy", rehearse="no")
+    if request.param == "alone":
+        yield Operator(cluster.folder, ("--ini", str(server.ini), "--ledger"))
+        return
+    with _served(server.ini) as url:
+        token = ("--token-file", str(cluster.folder / "control.token"))
+        over_ledger = ("--ini", str(server.ini), "--ledger")
+        over_http = ("--url", url, *token)
+        where = over_ledger if request.param == "ledger" else over_http
+        yield Operator(cluster.folder, where)
+
+
+@contextmanager
+def _served(ini: Path) -> Iterator[str]:
+    """Serve an ini in threads of this process; give the URL."""
+    application: Any = loadapp(f"config:{ini}")
+    server = make_server("127.0.0.1", 0, application, _Server, _Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        application.node.close()
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = False
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass

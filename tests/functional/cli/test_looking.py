@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from cluster_site import ClusterSite, shop, stock
 from functional.cli.operator import Operator, command, environment, typed
+from pointsman.cluster import State
 from waiting import wait_for
 
 WAITS = """
@@ -231,6 +233,38 @@ def test_a_folder_is_packed_and_deployed(cluster: ClusterSite) -> None:
 
 
 # IN A SHELL
+
+
+def test_ctrl_c_takes_back_what_only_this_command_votes_on(
+    cluster: ClusterSite,
+) -> None:
+    """A generation that nobody would decide any more is failed, with the reason.
+
+    Broken on purpose: without the abort it stays staging until its deadline.
+    """
+    server = cluster.server("deploy", staging_timeout="4")
+    operator = Operator(cluster.folder, ("--ini", str(server.ini), "--ledger"))
+    (file,) = operator.write(endless="import time\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        command("deploy", file, *operator.where),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: _votes(cluster), "it is being loaded", 60)
+
+    process.send_signal(signal.SIGINT)
+
+    assert 1 == process.wait(60)
+    (one,) = cluster.generations().values()
+    assert (State.FAILED, "whoever proposed it pressed Ctrl-C") == (
+        one.state,
+        one.reason,
+    )
+
+
+def _votes(cluster: ClusterSite) -> bool:
+    return any(one.votes for one in cluster.generations().values())
 
 
 def test_a_token_can_be_taken_by_a_shell(cluster: ClusterSite) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster_site import stock
+from functional.cli.operator import Operator
 
 if TYPE_CHECKING:
     import pytest
 
     from cluster_site import ClusterSite
-    from functional.cli.operator import Operator
 
 
 def test_a_token_is_made_listed_and_revoked(operator: Operator) -> None:
@@ -52,42 +52,32 @@ def test_a_lock_is_taken_and_given_back(operator: Operator) -> None:
     assert {"lock", "deploy", "unlock"} <= set(events)
 
 
-def test_a_token_opens_only_what_it_is_for(
-    cluster: ClusterSite, operator: Operator, monkeypatch: pytest.MonkeyPatch
+def test_tokens_open_only_what_they_are_for(
+    cluster: ClusterSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The environment's token counts; one bound to packages deploys only these."""
-    token = operator.run("token", "create", "crm", "--packages", "crm*").out.strip()
-    if cluster.servers[0].process is None:
-        cluster.servers[0].start()
-    monkeypatch.setenv("POINTSMAN_TOKEN", token)
-    url = f"http://127.0.0.1:{cluster.servers[0].port}"
-    there = type(operator)(operator.folder, ("--url", url))
-    crm, stock_ = there.write(crm="X = 1\n", stock=stock(1))
+    """One bound to packages deploys only these; a lock holds off all but its holder.
 
-    there.run("deploy", crm)
-    refused = there.run("deploy", stock_, code=1)
+    The environment's token counts before that of the ini.
+    """
+    server = cluster.server("deploy").start()
+    here = Operator(cluster.folder, ("--ini", str(server.ini), "--ledger"))
+    crm = here.run("token", "create", "crm", "--packages", "crm*").out.strip()
+    admin = here.run("token", "create", "other", "--role", "admin").out.strip()
+    there = Operator(cluster.folder, ("--ini", str(server.ini)))
+    files = there.write(crm="X = 1\n", stock=stock(1))
 
-    assert "refused (403 Forbidden)" in refused.err
-    assert "crm*" in refused.err
+    monkeypatch.setenv("POINTSMAN_TOKEN", crm)
+    there.run("deploy", files[0])
+    bound = there.run("deploy", files[1], code=1)
+    here.run("lock", "incident 42")
+    monkeypatch.setenv("POINTSMAN_TOKEN", admin)
+    locked = there.run("deploy", files[1], code=1)
+    kept = there.run("unlock", code=1)
+    there.run("unlock", "--force")
+    there.run("deploy", files[1])
 
-
-def test_a_lock_holds_off_others(
-    cluster: ClusterSite, operator: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody else is refused with the reason, until it is taken away by force."""
-    token = operator.run("token", "create", "other", "--role", "admin").out.strip()
-    operator.run("lock", "incident 42")
-    if cluster.servers[0].process is None:
-        cluster.servers[0].start()
-    monkeypatch.setenv("POINTSMAN_TOKEN", token)
-    url = f"http://127.0.0.1:{cluster.servers[0].port}"
-    other = type(operator)(operator.folder, ("--url", url))
-    (file,) = other.write(stock=stock(1))
-
-    refused = other.run("deploy", file, code=1)
-    other.run("unlock", code=1)
-    other.run("unlock", "--force")
-    other.run("deploy", file)
-
-    assert "refused (423" in refused.err
-    assert "incident 42" in refused.err
+    assert "refused (403 Forbidden)" in bound.err
+    assert "crm*" in bound.err
+    assert "refused (423" in locked.err
+    assert "incident 42" in locked.err
+    assert "refused (423" in kept.err

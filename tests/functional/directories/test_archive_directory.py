@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -199,7 +200,10 @@ def test_one_package_in_two_files(watched: WatchedSite) -> None:
     directories = watched.mirror()
     watched.until_packages("crm")
     watched.move_in(watched.archive("a.sar", "crm", "1"), watched.archives)
-    problem = "a.sar and b.sar are both the package crm, and b.sar keeps it; take one of them away"
+    problem = (
+        "a.sar and b.sar are both the package crm, and b.sar keeps it; take one of "
+        "them away"
+    )
     wait_for(lambda: place(directories)["problems"] == {"a.sar": problem}, "it is told")
     assert [State.ACTIVE] == watched.states()
     (watched.archives / "b.sar").unlink()
@@ -309,7 +313,7 @@ def test_a_directory_that_loses_most_of_its_files_is_held(watched: WatchedSite) 
     for number in range(2):
         watched.move_in(watched.outside / f"m{number}.py", watched.archives)
         seen = number + 3
-        wait_for(partial_files(directories, seen), "it is seen")
+        wait_for(partial(_sees, directories, seen), "it is seen")
         directories.scan()
         assert place(directories)["held"]
     watched.move_in(watched.outside / "m2.py", watched.archives)
@@ -317,9 +321,8 @@ def test_a_directory_that_loses_most_of_its_files_is_held(watched: WatchedSite) 
     assert before == watched.states()
 
 
-def partial_files(directories: Directories, count: int) -> object:
-    """Return the condition that so many files are seen."""
-    return lambda: place(directories)["files"] == count
+def _sees(directories: Directories, count: int) -> bool:
+    return bool(place(directories)["files"] == count)
 
 
 def test_two_files_may_go_at_once(watched: WatchedSite) -> None:
@@ -333,7 +336,7 @@ def test_two_files_may_go_at_once(watched: WatchedSite) -> None:
 def test_another_device_in_its_place_is_held(
     watched: WatchedSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One file less on another device is an unmounted share; all there is a new disk."""
+    """One file less there is an unmounted share; all of them are a new disk."""
     directories = filled(watched, 5)
     (one,) = directories._places
     assert isinstance(one, mirrored.ArchiveDirectory)
@@ -453,8 +456,9 @@ def test_a_batch_that_a_dead_process_left_is_finished(watched: WatchedSite) -> N
     directories = watched.mirror()
     (one,) = directories._places
     actor = one._proposals.actor  # type: ignore[attr-defined]
-    directories.close()
     watched.until_packages("good")
+    directories.scan()
+    directories.close()
     watched.deployments.undeploy(["good"], ACTOR)
     watched.until_active({})
     entries = [

@@ -124,7 +124,8 @@ def head(server: Server, length: int) -> bytes:
 def test_upload_is_cut(cluster: ClusterSite, server: Server) -> None:
     """Of an upload whose end never comes nothing stays, and nothing is deployed.
 
-    What came of it would be a module as it stands.
+    What came of it would be a module as it stands: gunicorn hands a cut body over as
+    if it were whole, and where nobody counted, that was deployed.
     """
     before = cluster.states()
     whole = stock(2, "# " + "x" * 300_000).encode()

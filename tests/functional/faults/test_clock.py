@@ -44,7 +44,11 @@ def set_clock(file: Path, offset: str) -> None:
 
 @pytest.mark.parametrize("offset", ["-3600", "+3600"], ids=["back", "forward"])
 def test_clock_is_set(cluster: ClusterSite, offset: str) -> None:
-    """An hour more or less changes nothing: all deploy, and who is gone is missed."""
+    """An hour more or less changes nothing: all deploy, and who is gone is missed.
+
+    An hour forward ends every lease.  Where a node that was silent did not enter the
+    ballot when it was heard again, the deployment waited for nobody, and failed.
+    """
     file = clock(cluster)
     one = cluster.server().start()
     two = cluster.server("two", work_dir="%(here)s/two").start()

@@ -143,6 +143,7 @@ def test_locked_ledger(cluster: ClusterSite) -> None:
             other.execute("ROLLBACK")
         cluster.wait_for_nodes(2)
         one.deploy(**NEW)
+        cluster.wait_for_nodes(2)
     finally:
         load.stop()
 
@@ -160,7 +161,10 @@ def cached(cluster: ClusterSite, source: str) -> Path:
 
 
 def test_damaged_artifact_at_the_start(cluster: ClusterSite) -> None:
-    """Bytes that have another digest are not run: they are fetched again."""
+    """Bytes that have another digest are not run: they are fetched again.
+
+    Without the look at the digest, what somebody wrote into the cache was served.
+    """
     server = cluster.server().start()
     server.deploy(**OLD)
     server.stop()

@@ -109,7 +109,10 @@ def test_killed_while_it_deploys_dropped_files(
 def test_killed_before_a_file_is_removed_and_a_newer_upload(
     cluster: ClusterSite,
 ) -> None:
-    """What was uploaded after a dropped file stays when the file is found again."""
+    """What was uploaded after a dropped file stays when the file is found again.
+
+    Where the ledger does not remember the claim, the older one is deployed again.
+    """
     server = with_pickup(cluster).launch(POINTSMAN_KILL_AT="removing")
     other = cluster.server("two", work_dir="%(here)s/two").start()
     server.wait_until_ready()

@@ -67,7 +67,10 @@ def test_all_switch(cluster: ClusterSite, server: Server) -> None:
 
 
 def test_one_fails_so_none_switches(cluster: ClusterSite, server: Server) -> None:
-    """What fails in one process only changes nothing anywhere; it is named."""
+    """What fails in one process only changes nothing anywhere; it is named.
+
+    With votes that do not count as refusals, both processes went to it.
+    """
     server.deploy(**OLD)
     for node in cluster.wait_for_nodes(2):
         (cluster.folder / "fails").write_text(str(node.pid))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.archive import Identity, identify, is_complete, open_package
+from pointsman.archive import Identity, identify, open_package
 from pointsman.archive.opening import inspect
 from pointsman.cluster import Entry
 from pointsman.errors import ArtifactError, KindError
@@ -240,22 +240,6 @@ def test_an_archive_of_another_name(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactError, match="its name is crm, not shop"):
         open_package(path, Entry("shop", "a" * 64, Kind.ARCHIVE, "crm.sar"))
-
-
-def test_what_is_complete(tmp_path: Path) -> None:
-    """A zip is complete with its last bytes; of a module nobody can tell."""
-    path = tmp_path / "crm.sar"
-    content = archive({"a": b"x" * 100_000})
-    found = []
-    for length in (0, 3, 100, len(content) - 1, len(content)):
-        path.write_bytes(content[:length])
-        found.append(is_complete(path))
-    module = tmp_path / "crm.py"
-    module.write_bytes(b"x")
-
-    assert [False, False, False, False, True] == found
-    assert is_complete(module)
-    assert not is_complete(tmp_path / "gone.py")
 
 
 @given(st.binary(max_size=400), st.sampled_from(["a.py", "a.sar", "a.whl", "a", ""]))

@@ -73,10 +73,16 @@ def test_few_wait_at_once() -> None:
         thread.start()
     for _ in threads:
         assert waiting.acquire(timeout=20)
-    throttle.failed("192.0.2.1", "wrong")  # comes back, though nobody lets it go
+    third = threading.Thread(target=throttle.failed, args=("192.0.2.1", "wrong"))
+    third.start()
+    third.join(20)  # comes back, though nobody lets it go
+    ended = not third.is_alive()
     go.set()
+    third.join()
     for thread in threads:
         thread.join()
+
+    assert ended
 
 
 def test_log_is_no_flood(caplog: pytest.LogCaptureFixture) -> None:

@@ -398,3 +398,21 @@ def test_large_artifacts_give_their_space_back(place: SqlitePlace, file: Path) -
     assert not place.open().has(digest)
     assert file.stat().st_size < 1_000_000
     scene.ledger.record(ALICE, "note")
+
+
+def test_a_deployment_writes_what_it_changes(place: SqlitePlace, file: Path) -> None:
+    """Twenty deployments into a host of 300 packages are twenty rows more."""
+    scene = Scene(place)
+    scene.join("n1")
+    scene.deploy(*(scene.put(f"p{count}", str(count)) for count in range(300)))
+    for count in range(20):
+        scene.deploy(scene.put("p7", f"again {count}"))
+    scene.ledger.close()
+    connection = sqlite3.connect(file)
+    found = [
+        connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for table in ("entry", "change", "generation", "vote")
+    ]
+    connection.close()
+
+    assert [320, 320, 21, 21] == found
