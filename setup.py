@@ -62,7 +62,10 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"pointsman": ["py.typed"], "pointsman.ledger": ["migrations/*.py", "migrations/versions/*.py"]},
+    package_data={
+        "pointsman": ["py.typed"],
+        "pointsman.ledger": ["migrations/*.py", "migrations/versions/*.py"],
+    },
     zip_safe=False,
     install_requires=[
         "alembic",
@@ -70,6 +73,7 @@ setup(
         "httpx",
         # WebOb 1.8 imports cgi, which Python 3.13 no longer has.
         'legacy-cgi; python_version >= "3.13"',
+        "multipart>=2",
         "packaging",
         "PasteDeploy",
         "prometheus-client",

@@ -17,8 +17,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from perf import processes
 from perf.crowd import quantile
 from perf.host import HostProcess, configure, serving
 from perf.sources import environment, module, write
@@ -35,7 +36,18 @@ START, DEPLOYMENT = 2.0, 1.5  # times
 _STARTS = 2
 _AT_ONCE = 250  # packages of one upload
 _WARM = 3
-_COLUMNS = ("", "value", "95 %", "beside it", "value", "95 %", "ratio", "target")
+_COLUMNS = (
+    "",
+    "value",
+    "95 %",
+    "processor",
+    "beside it",
+    "value",
+    "95 %",
+    "processor",
+    "ratio",
+    "target",
+)
 
 _versions = itertools.count(1)  # no version is deployed twice
 
@@ -53,7 +65,7 @@ class Greeting(Service):
 '''
 
 _PLAIN = """\
-import importlib, json, sys
+import importlib, json, sys, time
 told = json.load(open(sys.argv[1]))
 for name in told["host"]:
     try:
@@ -61,10 +73,10 @@ for name in told["host"]:
     except Exception:
         pass
 sys.path.append(told["folder"])
-print("libraries", flush=True)
+print(time.process_time(), flush=True)
 for name in told["modules"]:
     importlib.import_module(name)
-print("modules", flush=True)
+print(time.process_time(), flush=True)
 """
 
 
@@ -91,20 +103,28 @@ def measure(*, quick: bool = False) -> list[Table]:
                 "has imported what the host has, and then the modules; “again” is with",
                 "the bytecode files of an import before",
                 f"a deployment in milliseconds, medians of {times}, each beside the",
-                "same one into a host with no other package, in turn",
+                "same one into a host with no other package, in turn; processor: time",
+                "of the processors, in all processes of the host, ended ones too",
             ),
         )
     ]
+
+
+class Cost(NamedTuple):
+    """How long something took, and how much of it on a processor; one unit."""
+
+    took: float
+    processor: float
 
 
 @dataclass(frozen=True)
 class Starts:
     """Seconds; the best of some starts in turn."""
 
-    libraries: float  # until a plain process has the host's libraries
-    plain: float  # until it has the modules too
-    again: float  # the same with bytecode files
-    host: dict[bool, float]  # by whether it rehearses
+    libraries: Cost  # until a plain process has the host's libraries
+    plain: Cost  # until it has the modules too
+    again: Cost  # the same with bytecode files
+    host: dict[bool, Cost]  # by whether it rehearses
 
 
 def _starts(folder: Path, modules: dict[str, bytes]) -> Starts:
@@ -115,8 +135,8 @@ def _starts(folder: Path, modules: dict[str, bytes]) -> Starts:
     names = _fill(folder / "full", modules)
     told = {"host": names, "folder": str(folder / "plain"), "modules": [*modules]}
     write(folder / "told.json", json.dumps(told))
-    first, again = [], list[tuple[float, float]]()
-    hosts: dict[bool, list[float]] = {False: [], True: []}
+    first, again = [], list[tuple[Cost, Cost]]()
+    hosts: dict[bool, list[Cost]] = {False: [], True: []}
     for _ in range(_STARTS):
         first.append(_imported(folder))
         for rehearse, took in hosts.items():
@@ -133,15 +153,19 @@ def _starts(folder: Path, modules: dict[str, bytes]) -> Starts:
 
 
 def _started(name: str, starts: Starts) -> Iterator[tuple[Cell, ...]]:
-    for rehearse, took in starts.host.items():
+    for rehearse, cost in starts.host.items():
         word = "yes" if rehearse else "no"
-        wanted = met(took / starts.plain, START)
-        for told, value, beside, other, target in (
-            (f"{name}: start, rehearse = {word}", took, "import", starts.plain, wanted),
-            ("", None, "import again", starts.again, ""),
-            ("", None, "libraries alone", starts.libraries, ""),
-        ):
-            yield (told, value, None, beside, other, None, ratio(took, other), target)
+        row = (f"{name}: start, rehearse = {word}", cost.took, None, cost.processor)
+        wanted = met(cost.took / starts.plain.took, START)
+        yield (*row, *_beside("import", cost, starts.plain), wanted)
+        rest = ("", None, None, None)
+        yield (*rest, *_beside("import again", cost, starts.again), "")
+        yield (*rest, *_beside("libraries alone", cost, starts.libraries), "")
+
+
+def _beside(name: str, cost: Cost, other: Cost) -> tuple[Cell, ...]:
+    shown = ratio(cost.took, other.took)
+    return name, other.took, None, other.processor, shown
 
 
 def _modules(number: int, lines: int) -> dict[str, bytes]:
@@ -169,15 +193,20 @@ def _fill(folder: Path, modules: dict[str, bytes]) -> list[str]:
 # STARTS
 
 
-def _start(folder: Path) -> float:
-    """Return how long a host takes until it is ready, in seconds."""
+def _start(folder: Path) -> Cost:
+    """Return the seconds until a host is ready."""
     begun = time.perf_counter()
     with serving(folder) as host:
         wait_for(host.is_ready, "the host is ready", 120)
-        return time.perf_counter() - begun
+        took = time.perf_counter() - begun
+        return Cost(took, processes.spent(_family(host)) / 1e3)
 
 
-def _imported(folder: Path, *, keep: bool = False) -> tuple[float, float]:
+def _family(host: HostProcess) -> list[int]:
+    return processes.family(host.process.pid)
+
+
+def _imported(folder: Path, *, keep: bool = False) -> tuple[Cost, Cost]:
     """Return the seconds until a plain process has the libraries, and the modules.
 
     ``keep`` lets it write bytecode files, and find those of the time before.
@@ -191,18 +220,20 @@ def _imported(folder: Path, *, keep: bool = False) -> tuple[float, float]:
     with process:
         if process.stdout is None:  # pragma: no cover - for the type
             raise AssertionError
-        moments = [time.perf_counter() - begun for _ in process.stdout]
-    if process.returncode or len(moments) != 2:
+        costs = [
+            Cost(time.perf_counter() - begun, float(line)) for line in process.stdout
+        ]
+    if process.returncode or len(costs) != 2:
         message = f"the plain import ended with {process.returncode}"
         raise AssertionError(message)
-    return moments[0], moments[1]
+    return costs[0], costs[1]
 
 
 # DEPLOYMENTS
 
 
 def _deployed(folder: Path, times: int, *, rehearse: bool) -> tuple[Cell, ...]:
-    took: dict[str, list[float]] = {"full": [], "empty": []}
+    took: dict[str, list[Cost]] = {"full": [], "empty": []}
     with ExitStack() as stack:
         hosts = {}
         for name in took:
@@ -214,24 +245,25 @@ def _deployed(folder: Path, times: int, *, rehearse: bool) -> tuple[Cell, ...]:
             for name, host in hosts.items():
                 took[name].append(_put(host, version))
     full, empty = (took[name][_WARM:] for name in ("full", "empty"))
-    medians = statistics.median(full), statistics.median(empty)
-    return (
-        f"PUT of one more, rehearse = {'yes' if rehearse else 'no'}",
-        medians[0],
-        quantile(full, 0.95),
-        "empty host",
-        medians[1],
-        quantile(empty, 0.95),
-        ratio(*medians),
-        met(medians[0] / medians[1], DEPLOYMENT),
-    )
+    one, other = _figures(full), _figures(empty)
+    name = f"PUT of one more, rehearse = {'yes' if rehearse else 'no'}"
+    more = ratio(one[0], other[0]), met(one[0] / other[0], DEPLOYMENT)
+    return (name, *one, "empty host", *other, *more)
 
 
-def _put(host: HostProcess, version: int) -> float:
-    source = module(version).encode()
-    begun = time.perf_counter()
+def _figures(costs: list[Cost]) -> tuple[float, float, float]:
+    took = [cost.took for cost in costs]
+    spent = statistics.mean(cost.processor for cost in costs)
+    return statistics.median(took), quantile(took, 0.95), spent
+
+
+def _put(host: HostProcess, version: int) -> Cost:
+    """Return the milliseconds of one deployment."""
+    source, pids = module(version).encode(), _family(host)
+    spent, begun = processes.spent(pids), time.perf_counter()
     host.put("rates", source)
     took = (time.perf_counter() - begun) * 1e3
+    cost = Cost(took, processes.spent(pids) - spent)
     if str(version) != host.get("/rates"):
         raise AssertionError(host.get("/rates")[:200])
-    return took
+    return cost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pointsman.archive.manifest import NO_WORKERS
@@ -10,7 +11,7 @@ from pointsman.archive.unfit import Unfit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_COMPILED = (".so", ".pyd")
+_COMPILED = re.compile(r".*\.(so(\.\d+)*|pyd)\Z", re.DOTALL)
 _BYTECODE = (".pyc", ".pyo")
 
 
@@ -33,7 +34,7 @@ def check_contents(names: Iterable[str]) -> None:
     for name in names:
         if dropped(name):
             continue
-        if name.endswith(_COMPILED):
+        if _COMPILED.match(name):
             raise Unfit(
                 f"{name} is compiled code, which a process can load once (see "
                 '"extension modules" in docs/reference/isolation.md): the package '

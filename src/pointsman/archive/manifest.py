@@ -114,14 +114,12 @@ def used(use: str) -> str:
 
 
 def _sections(text: str) -> dict[str, dict[str, str]]:
-    parser = configparser.RawConfigParser(
-        delimiters=("=",), default_section="\n", empty_lines_in_values=False
-    )
+    parser = configparser.RawConfigParser(delimiters=("=",), default_section="\n")
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     unseen = _UNSEEN.search(text)
     if unseen:
         raise _bad(f"it has the character {unseen[0]!r}, which cannot be seen")
-    lines = (_COMMENT.sub("", line) for line in text.split("\n"))
+    lines = [_COMMENT.sub("", line) for line in text.split("\n")]
     try:
         parser.read_string("\n".join(lines), MANIFEST)
     except configparser.DuplicateSectionError as error:
@@ -135,8 +133,9 @@ def _sections(text: str) -> dict[str, dict[str, str]]:
             f"line {error.lineno}: a section is needed first, [package]"
         ) from None
     except configparser.ParsingError as error:
-        line, shown = error.errors[0] if error.errors else ("?", str(error))
-        raise _bad(f"line {line}: {shown} is no key = value") from None
+        number = error.errors[0][0] if error.errors else len(lines)
+        shown = lines[number - 1].strip()
+        raise _bad(f"line {number}: {shown!r} is no key = value") from None
     return {name: dict(parser.items(name)) for name in parser.sections()}
 
 

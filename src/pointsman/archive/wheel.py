@@ -211,7 +211,8 @@ def _services(container: Container, info: str) -> Iterator[Declared]:
         parser.read_string(container.text(file))
         items = parser.items(GROUP) if parser.has_section(GROUP) else []
     except configparser.Error as error:
-        raise Unfit(f"{file} cannot be read: {error}") from None
+        reason = " ".join(str(error).split())
+        raise Unfit(f"{file} cannot be read: {reason}") from None
     for name, use in items:
         try:
             yield Declared(service_name(name), used(use.replace(" ", "")))

@@ -112,6 +112,10 @@ def print_nodes(nodes: Iterable[Mapping[str, Any]]) -> None:
         _print_matter(one)
 
 
+# What may be the matter with a directory; "reason" is why it is polled.
+_MATTERS = (("held", "red"), ("trouble", "red"), ("reason", "yellow"))
+
+
 def _print_matter(node: Mapping[str, Any]) -> None:
     name, report = node["node"], node["report"]
     if node["reason"]:
@@ -130,6 +134,16 @@ def _print_matter(node: Mapping[str, Any]) -> None:
         tables.say(f"{name}: {one} of the service list is shadowed by the generation")
     for problem in report.get("problems", ()):
         tables.say(f"{name}: {problem['where']}: {problem['reason']}", "red")
+    for one in report.get("directories", ()):
+        _print_directory(name, one)
+
+
+def _print_directory(name: str, one: Mapping[str, Any]) -> None:
+    """Print what is wrong with a directory: held, in trouble, polled, bad files."""
+    told = [(one[key], style) for key, style in _MATTERS if one.get(key)]
+    told += [(f"{file}: {why}", "red") for file, why in one["problems"].items()]
+    for text, style in told:
+        tables.say(f"{name}: {one['path']}: {text}", style)
 
 
 def _told(number: int | None) -> str:

@@ -55,7 +55,10 @@ class Watched:
                     return ""
             return text
 
-        return wait_for(told, f"{parts} in what is told", 30)
+        try:
+            return wait_for(told, f"{parts} in what is told", 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log.read_text()}") from None
 
 
 @contextmanager

@@ -56,12 +56,13 @@ def test_values_are_taken_as_they_stand() -> None:
     """Nothing is interpolated, keys keep their capitals, values their lines."""
     manifest = parse_manifest(
         "[package]\r\nname = crm\r\n[service: crm]\r\nuse = crm:app\r\n"
-        "Format = %(name)s %d ${x} ; a = b\r\ntext =\r\n  one\r\n  two\r\nnone =\r\n"
+        "Format = %(name)s %d ${x} ; a = b\r\n"
+        "text =\r\n  one\r\n\r\n  two\r\nnone =\r\n"
     )
     (service,) = manifest.declared
 
     assert (
-        ("Format", "%(name)s %d ${x} ; a = b"), ("text", "\none\ntwo"), ("none", "")
+        ("Format", "%(name)s %d ${x} ; a = b"), ("text", "\none\n\ntwo"), ("none", "")
     ) == service.settings  # fmt: skip
 
 
@@ -140,6 +141,7 @@ def test_values_are_taken_as_they_stand() -> None:
         ),
         ("[package]\nname=x\n[package]\nname=y", "line 3: [package] is there twice"),
         ("[package]\nname=x\nname=y", "line 3: [package] has the key 'name' twice"),
+        ("[package]\nname=x\n  [a\n= 5", "line 4: '= 5' is no key = value"),
         ("name=x", "line 1: a section is needed first, [package]"),
         ("[package]\nname=x\njust text", "line 3: 'just text' is no key = value"),
     ],

@@ -140,6 +140,8 @@ def test_requirements_that_the_host_has_not(
             ),
         ),
         ({"crm/_fast.pyd": ""}, "is compiled code"),
+        ({"crm/lib/libfast.so.12": ""}, "is compiled code"),
+        ({"crm/lib/libfast.so.1.2.3": ""}, "is compiled code"),
         ({"crm/web.pyc": ""}, "crm/web.pyc is bytecode without its source"),
         ({"crm.pth": "import crm"}, "it has crm.pth, which works only in an envi"),
     ],
