@@ -118,7 +118,7 @@ class Proposals:
             [part.entry for part in parts if part.entry is not None],
             self.actor,
             remove=[part.package for part in parts if part.entry is None],
-            sightings=(),
+            sightings=(*batch.sightings, *seen),
             claims=(batch.claim,) if batch.claim else (),
         )
         self._follow(batch, proposed.number, before)

@@ -123,7 +123,9 @@ def test_a_file_that_is_gone_for_a_moment_is_not_undeployed(
     before = len(watched.states())
     path = watched.archives / "m0.py"
     path.unlink()
-    wait_for(lambda: place(directories)["files"] == 1, "it is seen to be gone")
+    (one,) = directories._places
+    assert isinstance(one, mirrored.ArchiveDirectory)
+    wait_for(lambda: one._gone, "it is seen to be gone")
     watched.put("m0.py", "x = 'new'\n", watched.archives)
     watched.until_active({"m0": "x = 'new'\n", "m1": "x = 'm1'\n"})
     assert before + 1 == len(watched.states())
