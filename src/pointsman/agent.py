@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import select
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -18,12 +19,18 @@ from pointsman.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pointsman.interfaces import Hints
+
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-#: How often the ledger is asked whether it has changed, in seconds: with nothing to
-#: do, and while other nodes decide about what is staged here.
-IDLE, BUSY = 0.025, 0.004
+#: How often the ledger is asked whether it has changed, in seconds: where hints tell
+#: of it, and where none do; while other nodes decide about what is staged here.
+HINTED, IDLE, BUSY = 0.25, 0.025, 0.004
+
+#: For how many seconds it is asked that often after a hint, which may come before
+#: what it tells of can be seen.
+ALERT = 0.05
 
 #: After how many seconds a ledger that cannot be reached is tried again.
 AGAIN = 1.0
@@ -40,15 +47,17 @@ class Agent:
         step: Callable[[], float],
         changed: Callable[[], bool],
         busy: Callable[[], bool],
+        hints: Callable[[], Hints | None] | None = None,
     ) -> None:
         """Call ``step`` when it asks for it, when ``changed``, and when woken.
 
         ``busy`` tells that something is staged: then nothing else is done to what
-        serves.
+        serves.  ``hints`` is called once, in the thread.
         """
         self._step = step
         self._changed = changed
         self._busy = busy
+        self._make_hints = hints
         self._thread: threading.Thread | None = None
         self._alone = threading.RLock()  # held by whoever changes what serves
         self._renew()
@@ -57,7 +66,9 @@ class Agent:
 
     def _renew(self) -> None:
         self._tasks: queue.SimpleQueue[_Task[Any]] = queue.SimpleQueue()
-        self._wake = threading.Event()
+        self._wake = Bell()
+        self._hints: Hints | None = None
+        self._alert_until = 0.0
         self._closing = False
         self._pid = os.getpid()
 
@@ -80,7 +91,7 @@ class Agent:
 
     def wake(self) -> None:
         """Let it look at the ledger at once."""
-        self._wake.set()
+        self._wake.ring()
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Do ``work`` when nothing is staged, in the thread; return what it returns.
@@ -102,20 +113,26 @@ class Agent:
     def close(self) -> None:
         """End the thread; what was asked before is done."""
         self._closing = True
-        self._wake.set()
+        self._wake.ring()
         thread = self._thread if self.is_running else None
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+            self._wake.close()
         self._thread = None
         self._run_tasks()
 
     def _run(self) -> None:
-        while not self._closing:
-            if not self._busy():
-                self._run_tasks()
-            delay = self._turn()
-            if delay > 0 and not self._closing:
-                self._wait(delay)
+        self._hints = self._make_hints() if self._make_hints else None
+        try:
+            while not self._closing:
+                if not self._busy():
+                    self._run_tasks()
+                delay = self._turn()
+                if delay > 0 and not self._closing:
+                    self._wait(delay)
+        finally:
+            if self._hints is not None:
+                self._hints.close()
 
     def _run_tasks(self) -> None:
         while True:
@@ -148,18 +165,64 @@ class Agent:
         end = monotonic() + delay
         while not self._closing:
             left = end - monotonic()
-            pause = BUSY if self._busy() else IDLE
-            if left <= 0 or self._wake.wait(min(pause, left)):
-                self._wake.clear()
+            if left <= 0 or self._wake.wait(min(self._pause(), left), self._hints):
                 return
+            if self._hints is not None and self._hints.take():
+                self._alert_until = monotonic() + ALERT
             if not self.cut_off and self._has_changed():
                 return
+
+    def _pause(self) -> float:
+        if self._busy() or monotonic() < self._alert_until:
+            return BUSY
+        return IDLE if self._hints is None else HINTED
 
     def _has_changed(self) -> bool:
         try:
             return self._changed()
         except LedgerError:
             return True  # the next step says what is the matter
+
+
+class Bell:
+    """Wakes one thread that waits.  `ring` from any thread, also after `close`."""
+
+    def __init__(self) -> None:
+        """Be silent."""
+        self._lock = threading.Lock()  # guards _descriptor
+        self._descriptor: int | None = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def ring(self) -> None:
+        """Wake who waits; who does not wait now does not wait the next time."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.eventfd_write(self._descriptor, 1)
+
+    def wait(self, seconds: float, hints: Hints | None) -> bool:
+        """Wait for a ring, and tell whether there was one; or for a hint."""
+        descriptor = self._descriptor
+        if descriptor is None:
+            return True
+        watched = select.poll()
+        watched.register(descriptor, select.POLLIN)
+        if hints is not None:
+            watched.register(hints.descriptor, select.POLLIN)
+        watched.poll(seconds * 1000)
+        try:
+            return os.eventfd_read(descriptor) > 0
+        except BlockingIOError:
+            return False
+
+    def close(self) -> None:
+        """Give the descriptor back; nobody waits any more."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        """Give it back at the latest now."""
+        self.close()
 
 
 class _Task(Generic[Result]):

@@ -129,6 +129,23 @@ class Follower(Protocol):
         ...
 
 
+class Hints(Protocol):
+    """Something to wait for, beside other descriptors.  One thread.
+
+    A hint is no promise: one may come without a change, late, or not at all.
+    """
+
+    descriptor: int  # readable when there is one
+
+    def take(self) -> bool:
+        """Take what there is; tell whether the ledger may have been written to."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class Ledger(Protocol):
     """The database of generations.  Any thread; each method is one transaction.
 
@@ -267,6 +284,13 @@ class Ledger(Protocol):
         """Tell cheaply whether another connection has written since the last call.
 
         From one thread only.  It may say True without reason, never False with.
+        """
+        ...
+
+    def hints(self) -> Hints | None:
+        """Return what tells of other processes' writing; None where nothing does.
+
+        Whoever gets it closes it.
         """
         ...
 

@@ -92,6 +92,7 @@ class Node:
             step=lambda: self._step(),  # noqa: PLW0108 - what it calls is made later
             changed=lambda: self.ledger.changed(),  # noqa: PLW0108
             busy=lambda: self._local is not None and self._local.staged is not None,
+            hints=lambda: self.ledger.hints(),  # noqa: PLW0108
         )
 
     def reserve(self, path: str, application: Any) -> None:

@@ -55,10 +55,10 @@ def touched(
         command += [part for pid in pids for part in ("-p", str(pid))]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         time.sleep(seconds)
+        if process.poll() is not None:  # it may not look, and has said so
+            return None
         process.send_signal(signal.SIGINT)
         process.wait(30)
-        if not output.exists():
-            return None
         return _counted(output.read_text("utf-8", "replace"), folders)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pointsman.agent import Agent
+from pointsman.agent import Agent, Bell
 from pointsman.errors import LedgerError
 from waiting import wait_for
 
@@ -166,3 +167,72 @@ def _later(world: World, work: Callable[[], int]) -> Callable[[], int]:
         return found[0]
 
     return result
+
+
+class Pipe:
+    """Hints that the test gives."""
+
+    def __init__(self) -> None:
+        self.descriptor, self._other = os.pipe()
+        os.set_blocking(self.descriptor, False)
+        self.closed = False
+
+    def give(self) -> None:
+        os.write(self._other, b"x")
+
+    def take(self) -> bool:
+        try:
+            return bool(os.read(self.descriptor, 100))
+        except BlockingIOError:
+            return False
+
+    def close(self) -> None:
+        self.closed = True
+        os.close(self.descriptor)
+        os.close(self._other)
+
+
+def test_a_hint_is_followed_by_looks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be seen yet when the hint comes is seen a moment later."""
+    monkeypatch.setattr("pointsman.agent.HINTED", 3600.0)
+    pipe = Pipe()
+    world.agent = Agent(world.step, world.changed, lambda: False, lambda: pipe)
+    looks: list[int] = []
+
+    def changed() -> bool:
+        looks.append(1)
+        return len(looks) > 3
+
+    world.agent._changed = changed
+    world.agent.start()
+    before = settled(world)
+    pipe.give()
+    wait_for(lambda: len(world.steps) > before, "a step after the fourth look")
+    world.agent.close()
+
+    assert pipe.closed
+
+
+def test_without_a_hint_it_looks_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hints may be lost: polling is the truth."""
+    monkeypatch.setattr("pointsman.agent.HINTED", 0.01)
+    pipe = Pipe()
+    world.agent = Agent(world.step, world.changed, lambda: False, lambda: pipe)
+    world.agent.start()
+    before = settled(world)
+    world.has_changed = True
+
+    wait_for(lambda: len(world.steps) > before, "another step")
+
+
+def test_a_ring_after_the_end_is_nothing() -> None:
+    """Who is late to wake a closed agent does no harm."""
+    bell = Bell()
+    bell.close()
+    bell.ring()
+
+    assert bell.wait(0.0, None)

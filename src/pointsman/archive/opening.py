@@ -138,7 +138,7 @@ def _open(stream: BinaryIO, file: str, package: str, *, workers: bool) -> _Opene
     start = stream.read(4)
     kind = _kind(start, file)
     if kind is Kind.MODULE:
-        return _module(stream, start, file, package)
+        return _module(stream, file, package)
     require_zip(start, file)
     container = Container(stream, LIMITS)
     info = info_folder(container.names)
@@ -166,7 +166,7 @@ def _kind(start: bytes, file: str) -> Kind | None:
     return _SUFFIXES[suffix]
 
 
-def _module(stream: BinaryIO, start: bytes, file: str, package: str) -> _Opened:
+def _module(stream: BinaryIO, file: str, package: str) -> _Opened:
     name = PurePosixPath(file).stem or package
     if not _MODULE.match(name):
         raise Unfit(
@@ -176,8 +176,6 @@ def _module(stream: BinaryIO, start: bytes, file: str, package: str) -> _Opened:
     length = stream.seek(0, os.SEEK_END)
     if length > LIMITS.total:
         raise Unfit(f"it is larger than {LIMITS.total} bytes")
-    if b"\0" in start:
-        raise NoArtifact(f"{file} is called like a module, and is no Python source")
 
     def pieces(_name: str) -> Iterator[bytes]:
         stream.seek(0)

@@ -158,6 +158,8 @@ def print_reload(document: Mapping[str, Any]) -> None:
         took, pid = tables.milliseconds(document["duration_ms"]), document["pid"]
         serves = f"serves generation {document['generation']}"
         tables.say(f"process {pid} {serves}; it has read its sources in {took}")
+        for one in document["directories"]:
+            _print_directory(one)
     if not document["nodes"]:
         tables.say("no node serves: the next start reads the sources")
     for one in document["nodes"][1 if asked else 0 :]:
@@ -168,6 +170,16 @@ def print_reload(document: Mapping[str, Any]) -> None:
             word = "refuses some" if reload["failed"] else "has read its sources, too"
             tables.say(f"{one['node']} {word}", "red" if reload["failed"] else "")
             _print_changes(reload)
+
+
+def _print_directory(directory: Mapping[str, Any]) -> None:
+    path = directory["path"]
+    for word in ("held", "elsewhere"):
+        if directory[word]:
+            tables.say(f"{path}: {directory[word]}", "red" if word == "held" else "")
+    if directory["packages"] or directory["problems"]:
+        tables.say(f"{path}:")
+        _print_changes(directory)
 
 
 def _print_changes(reload: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from pointsman.directories.desk import ATTEMPTS, Desk
 from pointsman.directories.mirrored import ArchiveDirectory, KeptPickUp
 from pointsman.directories.reports import DirectoryReport
 from pointsman.directories.taking import Taking
+from pointsman.directories.turns import Turn
 from pointsman.errors import LedgerError, Refused
 from pointsman.settings import Trigger
 from pointsman.sources.watching import Watched, Watcher
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
     from pointsman.sources.watching import Due
 
 _log = logging.getLogger(__name__)
-
-#: Seconds for which a node is the one that scans a directory, and after which it says
-#: so again.  A node that is known dead loses it at once.
-LEASE, RENEW = 30.0, 10.0
-
-#: Seconds until a node asks again whether it shall scan: soon after its start, when
-#: the one before it may be found dead any moment, and then.
-SOON, LATER = 0.2, 5.0
 
 #: Seconds that `Directories.close` waits for the thread.
 _END = 5.0
@@ -56,17 +49,6 @@ def _make(folders: Iterable[Path]) -> None:
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700)
-
-
-@dataclass(slots=True)
-class _Turn:
-    """Whether this node scans a directory."""
-
-    mine: bool = False
-    asked: float = 0.0  # when the ledger said so
-    until: float = 0.0  # when that is to be asked again
-    pause: float = SOON
-    looked: bool = False  # once, at the start
 
 
 @dataclass(slots=True)
@@ -132,7 +114,7 @@ class Directories:
             clock=time.monotonic,
         )
         self._places: tuple[Place, ...] = ()
-        self._turns: dict[Path, _Turn] = {}
+        self._turns: dict[Path, Turn] = {}
 
     # THE THREAD
 
@@ -146,7 +128,10 @@ class Directories:
             return
         _make(self._settings.pickup_dirs)
         self._places = tuple(self._made())
-        self._turns = {place.path: _Turn() for place in self._places}
+        self._turns = {
+            place.path: Turn(self._desk, place, self._trigger(place))
+            for place in self._places
+        }
         self._watcher = Watcher(watched)
         self._publish(self._watcher)
         self._thread = threading.Thread(
@@ -216,30 +201,15 @@ class Directories:
 
     def _pause(self) -> float | None:
         now = self._desk.clock()
-        times = [t for p in self._places if (t := self._next(p)) is not None]
+        turns = self._turns.values()
+        times = [at for turn in turns if (at := turn.next()) is not None]
         return max(0.0, min(times) - now) if times else None
-
-    def _next(self, place: Place) -> float | None:
-        """Return when something is to be done for a directory, by the clock."""
-        turn = self._turns[place.path]
-        times = [turn.until] if self._wanted(place, turn) else []
-        if turn.mine and place.next is not None:
-            times.append(place.next)
-        return min(times) if times else None
 
     def _trigger(self, place: Place) -> Trigger:
         mine = self._settings
         return (
             mine.archives_trigger if place.kind == "archives" else mine.pickup_trigger
         )
-
-    def _wanted(self, place: Place, turn: _Turn) -> bool:
-        """Tell whether this node should be the one that scans, if it can."""
-        if self._trigger(place) in (Trigger.NOTIFIED, Trigger.POLLED):
-            return True
-        if not turn.looked or place.asked or place.pending():
-            return True
-        return turn.mine and place.look_at is not None
 
     # ONE STEP
 
@@ -264,6 +234,8 @@ class Directories:
             reason = str(error)
         except Refused as error:
             reason = error.detail
+        except OSError as error:
+            reason = f"{error.filename or place.path}: {error.strerror or error}"
         except Exception:  # noqa: BLE001 - the other directories must go on
             _log.exception("%s: an error of pointsman itself", place.path)
             reason = "an error of pointsman itself; see the log"
@@ -271,36 +243,13 @@ class Directories:
             return
         turn.until = max(turn.until, place.failed(reason))
 
-    def _try(
-        self, place: Place, turn: _Turn, watcher: Watcher, due: Due | None
-    ) -> None:
+    def _try(self, place: Place, turn: Turn, watcher: Watcher, due: Due | None) -> None:
         told = due is not None and due.told
-        if self._is_mine(place, turn, told=told) and place.step(due):
+        if turn.is_ours(told=told) and place.step(due):
             by_clock = due is not None and not told and turn.looked
             turn.looked = True
             if by_clock and place.moved:
                 watcher.missed(place.path)
-
-    def _is_mine(self, place: Place, turn: _Turn, *, told: bool) -> bool:
-        """Tell whether this node scans a directory; ask the ledger when it is time."""
-        now = self._desk.clock()
-        if not self._wanted(place, turn):
-            return False
-        early = place.asked or (told and now > turn.asked + 1)
-        if now < turn.until and (turn.mine or not early):
-            return turn.mine
-        was, turn.asked = turn.mine, now
-        turn.mine = self._ledger.scanner(place.location, self.node, lease=LEASE)
-        if turn.mine:
-            turn.until, turn.pause = now + RENEW, SOON
-            if not was:
-                place.look_at = now
-            return True
-        if was:
-            place.relieved()
-        turn.until = now + turn.pause
-        turn.pause = min(LATER, turn.pause * 1.5)
-        return False
 
     # REPORTS
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pointsman.cluster import Actor
     from pointsman.directories.desk import Desk
     from pointsman.directories.failures import Why
-    from pointsman.directories.standing import View
+    from pointsman.directories.views import View
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ dead process left half-way is found in the ledger's history, and finished.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 from abc import abstractmethod
 from dataclasses import dataclass, replace
@@ -19,7 +18,9 @@ from pointsman.cluster import Sighting, State
 from pointsman.directories import texts
 from pointsman.directories.desk import ATTEMPTS, LATER, Batch, Part, Proposals, blamed
 from pointsman.directories.failures import Why
+from pointsman.directories.leftovers import leftover
 from pointsman.directories.place import Place
+from pointsman.directories.views import Known, View, clash, differing, digest_of
 from pointsman.errors import ArtifactError, LedgerError, Refused
 from pointsman.sources import archives
 from pointsman.sources.arrivals import mark_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
-    from pointsman.cluster import Actor, Contents, Entry, Generation
+    from pointsman.cluster import Actor
     from pointsman.directories.desk import Decided, Desk
     from pointsman.sources.arrivals import Look, Seen
 
@@ -38,34 +39,6 @@ _log = logging.getLogger(__name__)
 LOCKED = 2.0  # seconds until it is seen whether deployments are locked still
 TRUSTED = 55.0  # seconds for which nothing to do stays so, if no file changes
 _HISTORY = 100  # generations in which an unfinished batch is looked for
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What was found out about a file that has not changed since."""
-
-    mark: tuple[int, ...]
-    digest: str
-    package: str = ""
-    refusal: str = ""  # why it is no package
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What one look is compared with: the record, and what serves."""
-
-    look: Look
-    recorded: Mapping[str, Sighting]
-    active: Contents
-    known: Mapping[str, Known]  # the whole files
-
-    def packages(self) -> dict[str, str]:
-        """Return the packages of all files that are there, by file."""
-        found = {name: one.package for name, one in self.known.items() if one.package}
-        for name in self.look.files.keys() - self.known.keys():
-            if name in self.recorded:  # it is being replaced
-                found[name] = self.recorded[name].package
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +146,7 @@ class Standing(Place):
     def _compare(self, look: Look) -> Iterator[None]:
         view = yield from self._view(look)
         self.problems = dict(look.strangers)
-        self.differs = _differing(view)
+        self.differs = differing(view)
         self._old_problems(view)
         owner, recorded = self.owners(view)
         was, self.held = self.held, ""
@@ -216,7 +189,7 @@ class Standing(Place):
         if known is not None and known.mark == seen.mark:
             return known
         try:
-            digest = _digest(seen.path)
+            digest = digest_of(seen.path)
             if recorded is not None and recorded.digest == digest:
                 return Known(seen.mark, digest, recorded.package)
             found = archive.identify(seen.path, seen.name)
@@ -274,7 +247,7 @@ class Standing(Place):
         serving = view.active.entries.get(package)
         if serving is None or serving.source_kind == self.source_kind:
             return True
-        self.problems[name] = _clash(name, package, serving)
+        self.problems[name] = clash(name, package, serving)
         return False
 
     def _is_refused(self, name: str, view: View) -> bool:
@@ -410,43 +383,19 @@ class Standing(Place):
             if one.actor != actor:
                 continue
             if one.state in (State.QUEUED, State.STAGING, State.FAILED):
-                found = self.desk.ledger.generation(one.number)
-                batch = self._left(found) if found is not None else None
-                if batch is not None:
-                    self._proposals.adopt(batch, one.number)
-                    self.poll()
+                self._adopt(one.number)
             return
 
-    def _left(self, generation: Generation) -> Batch | None:
-        """Return what a generation was about and is still wanted; None if nothing."""
-        recorded = {s.file: s for s in self.desk.ledger.sightings(self.location)}
+    def _adopt(self, number: int) -> None:
+        generation = self.desk.ledger.generation(number)
+        if generation is None:
+            return
+        recorded = self.desk.ledger.sightings(self.location)
         serving = self.desk.deployments.active().entries
-        parts = {}
-        for change in generation.changes:
-            entry, now = change.entry, serving.get(change.package)
-            if entry is None:
-                part = self._left_removal(change.package, now)
-            elif now is not None and now.digest == entry.digest:
-                part = None
-            else:
-                seen = recorded.get(entry.file)
-                part = Part(
-                    change.package, entry.file, entry, self.path / entry.file, seen
-                )
-                if seen is None or seen.digest != entry.digest:
-                    part = None  # it has changed since
-            if part is not None:
-                parts[change.package] = part
-        return Batch(parts, attempt=2) if parts else None
-
-    def _left_removal(self, package: str, serving: Entry | None) -> Part | None:
-        if serving is None:
-            return None
-        file = serving.source.rpartition("/")[2]
-        if serving.source != self.source(file) or (self.path / file).exists():
-            return None
-        was = Sighting(self.location, file, serving.digest, package)
-        return Part(package, file, sighting=Sighting(self.location, file), was=was)
+        batch = leftover(generation, self.path, recorded, serving, self.source)
+        if batch is not None:
+            self._proposals.adopt(batch, number)
+            self.poll()
 
     def status(self) -> dict[str, object]:
         """Return what is known, for people; it becomes JSON."""
@@ -455,33 +404,3 @@ class Standing(Place):
 
 def _marks(look: Look) -> frozenset[tuple[int, ...]]:
     return frozenset(seen.mark for seen in look.files.values())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _clash(name: str, package: str, serving: Entry) -> str:
-    return (
-        f"{name} is the package {package}, which is served from {serving.file} "
-        f"({serving.source}) and keeps the name; undeploy that, or give one of the two "
-        "another name"
-    )
-
-
-def _differing(view: View) -> dict[str, str]:
-    """Return the files whose recorded content is not what serves, and what does."""
-    found = {}
-    for name, seen in view.recorded.items():
-        serving = view.active.entries.get(seen.package)
-        if name not in view.known or view.known[name].digest != seen.digest:
-            continue
-        if serving is None:
-            found[name] = f"{seen.package} is not served: it failed, or was undeployed"
-        elif serving.digest != seen.digest:
-            found[name] = (
-                f"another {seen.package} is served, from {serving.file} "
-                f"({serving.source}): this one failed, or was replaced or rolled back"
-            )
-    return found

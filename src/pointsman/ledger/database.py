@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pointsman.interfaces import Hints
+
 
 class Database(Protocol):
     """Transactions on one database.  Any thread, also of a forked child.
@@ -38,6 +40,10 @@ class Database(Protocol):
 
     def changed(self) -> bool:
         """See `interfaces.Ledger.changed`."""
+        ...
+
+    def hints(self) -> Hints | None:
+        """See `interfaces.Ledger.hints`."""
         ...
 
     def damage(self) -> tuple[str, ...]:

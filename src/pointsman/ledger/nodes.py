@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pointsman.cluster import NodeRecord, Vote
+    from pointsman.interfaces import Hints
 
 #: For how long a question is remembered, in seconds.
 REMEMBERED: Final = 3600.0
@@ -147,6 +148,10 @@ class Nodes(Ballots):
     def changed(self) -> bool:
         """See `interfaces.Ledger.changed`."""
         return self._database.changed()
+
+    def hints(self) -> Hints | None:
+        """See `interfaces.Ledger.hints`."""
+        return self._database.hints()
 
     def nodes(self) -> tuple[NodeRecord, ...]:
         """See `interfaces.Ledger.nodes`."""

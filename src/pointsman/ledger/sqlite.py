@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 
 from pointsman.errors import LedgerError
 from pointsman.ledger.connections import PerProcess
+from pointsman.ledger.hints import LogHints
 from pointsman.ledger.sqlite_errors import is_busy, is_damage, sentence
 
 if TYPE_CHECKING:
@@ -241,6 +242,13 @@ class Sqlite:
         except sqlite3.Error as error:
             reason = sentence(error, self.path, busy=BUSY)
             raise LedgerError(self.url, reason) from error
+
+    def hints(self) -> LogHints | None:
+        """Return what tells of writing, where the kernel can; see `database`."""
+        try:
+            return LogHints(self.path)
+        except OSError:
+            return None
 
     def damage(self) -> tuple[str, ...]:
         """Return what SQLite finds: broken pages, rows that refer to nothing."""

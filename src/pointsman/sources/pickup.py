@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -27,6 +28,8 @@ from urllib.parse import quote, unquote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 #: The hidden folder of claims.
 CLAIMS = ".pointsman"
@@ -158,7 +161,10 @@ class PickUp:
         if not source.exists():
             return
         _make_room(target)
-        _write(_text_of(target), text, source.stat().st_mode)
+        try:
+            _write(_text_of(target), text, source.stat().st_mode)
+        except OSError as error:  # a full disk: the log has it, and the file must go
+            _log.warning("%s: %s", _text_of(target), error.strerror or error)
         source.rename(target)
 
     def tell(self, name: str, text: str) -> None:

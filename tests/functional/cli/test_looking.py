@@ -12,9 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from click.testing import CliRunner
 
 from cluster_site import ClusterSite, shop, stock
 from functional.cli.operator import Operator, command, environment, typed
+from pointsman.cli import main
 from pointsman.cluster import State
 from waiting import wait_for
 
@@ -311,10 +313,6 @@ def test_names_are_completed(
 
 def _completions() -> list[str]:
     """Return what the shell would be given, from the environment's words."""
-    from click.testing import CliRunner
-
-    from pointsman.cli import main
-
     done = CliRunner().invoke(main, [], prog_name="pointsman")
     assert "" == done.stderr
     lines = done.stdout.split()
@@ -341,3 +339,27 @@ def test_root_becomes_the_owner_of_the_work_directory() -> None:
         assert 0 == made.code, made.err
         owners = {path.stat().st_uid for path in (folder / "ledger").iterdir()}
         assert {(folder / "var").stat().st_uid} == owners
+
+
+def test_a_directory_that_is_held_is_told_and_confirmed(cluster: ClusterSite) -> None:
+    """An empty one takes nothing away until somebody says that it is meant."""
+    server = cluster.server("deploy", archives__location="%(here)s/archives").start()
+    operator = Operator(cluster.folder, ("--ini", str(server.ini)))
+    cluster.keep(one="X = 1\n", two="X = 2\n", three="X = 3\n")
+    wait_for(lambda: 3 == len(operator.ask("packages")["packages"]), "they serve")
+    operator.run("reload")
+
+    for path in cluster.archives.iterdir():
+        path.unlink()
+    held = wait_for(lambda: _refused_reload(operator), "it is held")
+    confirmed = operator.run("reload", "--confirm-removals")
+
+    assert f"{cluster.archives}: held" in held
+    assert "one removed" in confirmed.out
+    assert [] == operator.ask("packages")["packages"]
+
+
+def _refused_reload(operator: Operator) -> str:
+    """Return what a reload says that is refused; nothing while it is not."""
+    found = CliRunner().invoke(main, ["reload", *operator.where])
+    return found.stdout if found.exit_code == 1 else ""

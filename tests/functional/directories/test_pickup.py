@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
@@ -12,7 +13,7 @@ import pytest
 from pointsman.cluster import Actor, Contents, Entry, Failed, State
 from pointsman.directories import place as places
 from pointsman.errors import LedgerError, Refused
-from pointsman.sources import watching
+from pointsman.sources import pickup, watching
 from waiting import wait_for
 from watched_site import ACTOR, WatchedSite, only, place
 
@@ -589,6 +590,104 @@ def test_a_decision_that_does_not_come_is_ended(watched: WatchedSite) -> None:
     wait_for(lambda: len(watched.failed()) == 2, "it failed")
     assert "not decided within 0.05 s, and taken back" in watched.error("crm.py")
     watched.voter.held.clear()
+
+
+def test_a_full_disk_loses_the_text_and_not_the_file(
+    watched: WatchedSite,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The reason is in the log then, and the directory goes on."""
+
+    def full(path: Path, text: str, mode: int) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(pickup, "_write", full)
+    watched.directories()
+    watched.break_source("BROKEN")
+    watched.put("crm.py", "BROKEN\n")
+    wait_for(lambda: watched.failed() == ["crm.py"], "it is in failed")
+    emptied(watched)
+    assert "crm.py.error.txt: No space left on device" in caplog.text
+    watched.put("shop.py")
+    watched.until_packages("shop")
+
+
+def test_a_directory_that_cannot_be_written_to_says_so(
+    watched: WatchedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files can be read, and not be taken away; nothing is proposed then."""
+
+    def refuse(self: pickup.PickUp, names: object, node: str) -> pickup.Claim:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pickup.PickUp, "claim", refuse)
+    directories = watched.directories()
+    watched.put("crm.py")
+    trouble = "its files cannot be moved: Permission denied"
+    wait_for(lambda: place(directories)["trouble"] == trouble, "it is told")
+    assert ([], ["crm.py"]) == (watched.generations(), watched.visible())
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a bug"), OSError(5, "Input/output error")]
+)
+def test_an_error_does_not_end_the_thread(
+    watched: WatchedSite, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Also one that nobody thought of: it is told, and tried again."""
+    monkeypatch.setattr(places, "_FIRST", 0.05)
+    lock_of, errors = watched.ledger.lock_of, [error]
+
+    def failing() -> object:
+        if errors:
+            raise errors.pop()
+        return lock_of()
+
+    monkeypatch.setattr(watched.ledger, "lock_of", failing)
+    watched.directories()
+    watched.put("crm.py")
+    watched.until_packages("crm")
+    emptied(watched)
+
+
+_FORKING = """
+import os, sys, tempfile
+from pathlib import Path
+from watched_site import WatchedSite, place
+from waiting import wait_for
+
+site = WatchedSite(Path(tempfile.mkdtemp()))
+directories = site.directories()
+wait_for(lambda: place(directories)["scanning"], "the parent scans")
+child = os.fork()
+if not child:
+    directories.node = "child"
+    directories.start()
+    wait_for(lambda: place(directories)["watching"] == "notified", "it watches")
+    code = 1 if place(directories)["scanning"] else 0
+    directories.close()
+    os._exit(code)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+site.put("crm.py")
+site.until_packages("crm")
+site.close()
+print("well")
+"""
+
+
+def test_after_a_fork_both_processes_watch() -> None:
+    """The child has a thread and events of its own; the parent's are left alone."""
+    paths = os.pathsep.join(p for p in sys.path if p)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _FORKING],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "well\n" == done.stdout, done.stderr
 
 
 # REPORTS AND TRIGGERS

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pointsman.inotify import Inotify
 from pointsman.settings import Trigger
 from pointsman.sources import watching
 from pointsman.sources.watching import Due, Watched, Watcher, Watching, filesystems
-from pointsman.sources.watching.inotify import Inotify
 from waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pointsman.sources.watching.inotify import Event
+    from pointsman.inotify import Event
 
 
 class Deaf(Inotify):
@@ -311,7 +311,7 @@ def test_dropped_events_make_everything_due(
     watcher = scene.proven(scene.watch())
     events = watcher._events
     assert isinstance(events, Inotify)
-    from pointsman.sources.watching.inotify import Event
+    from pointsman.inotify import Event
 
     monkeypatch.setattr(events, "read", lambda: [Event(-1, 0x4000, "")])
     os.utime(scene.path)  # an event of any kind

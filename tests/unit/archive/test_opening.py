@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.archive import Identity, identify, open_package
+from pointsman.archive import Identity, identify, open_package, opening
 from pointsman.archive.opening import inspect
+from pointsman.archive.unfit import Limits
 from pointsman.cluster import Entry
 from pointsman.errors import ArtifactError, KindError
 from pointsman.model import Declared, Kind
@@ -90,6 +91,14 @@ def test_what_is_no_artifact(file: str, content: bytes, reason: str) -> None:
 def test_modules_that_cannot_be_imported(file: str) -> None:
     """A module's name is one that can stand behind ``import``, in plain letters."""
     assert "cannot be imported; a module's name has letters" in refused(b"", file)
+
+
+def test_a_large_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module is not larger than all files of an archive may be."""
+    monkeypatch.setattr(opening, "LIMITS", Limits(total=10))
+    assert "crm" == inspect(io.BytesIO(b"x" * 10), "crm.py").package
+
+    assert "it is larger than 10 bytes" in refused(b"x" * 11, "crm.py")
 
 
 def test_another_name_than_expected() -> None:

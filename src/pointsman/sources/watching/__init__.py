@@ -14,18 +14,19 @@ import errno
 import os
 import select
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pointsman.inotify import Inotify
 from pointsman.settings import Trigger
 from pointsman.sources.watching import filesystems
-from pointsman.sources.watching.inotify import Inotify
+from pointsman.sources.watching.places import Place, Watched, concerns, times, told_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from pointsman.sources.watching.inotify import Event
+    from pointsman.inotify import Event
 
 __all__ = ["PROBE", "Due", "Watched", "Watcher", "Watching"]
 
@@ -47,15 +48,6 @@ class Events(Protocol):
     def forget(self, watch: int) -> None: ...
     def read(self) -> list[Event]: ...
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A directory to watch; ``rate`` is in seconds, where it is polled."""
-
-    path: Path
-    trigger: Trigger
-    rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +74,6 @@ class Due:
     told: bool = False
 
 
-@dataclass(slots=True)
-class _Place:
-    """What is known of one watched directory."""
-
-    watched: Watched
-    watch: int | None = None
-    identity: tuple[int, int] | None = None  # device and inode
-    absent: bool = False
-    polled: str = ""  # why it is polled although events were asked for
-    look_at: float = 0.0  # when the clock asks for a look
-    try_at: float | None = None  # when events are tried again
-    probe: str = ""  # the file whose event is waited for ...
-    answer_by: float = 0.0  # ... until then
-    heard_at: float = 0.0
-    missed_at: float | None = None  # when a change was found that no event told of
-    whole: set[str] = field(default_factory=set)
-    told: bool = False
-
-
 class Watcher:
     """Says when which directory should be looked at.
 
@@ -118,8 +91,8 @@ class Watcher:
         """Begin to watch; every directory is due at once."""
         self._clock = clock
         self._remote = remote
-        self._places = {one.path: _Place(one) for one in watched}
-        self._by_watch: dict[int, _Place] = {}
+        self._places = {one.path: Place(one) for one in watched}
+        self._by_watch: dict[int, Place] = {}
         self._poll = select.poll()
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll.register(self._woken, select.POLLIN)
@@ -135,7 +108,7 @@ class Watcher:
             self._events = events()
             self._poll.register(self._events.descriptor, select.POLLIN)
         except OSError as error:
-            self._no_events = f"no events can be asked for: {_told(error)}"
+            self._no_events = f"no events can be asked for: {told_of(error)}"
 
     # WAITING
 
@@ -156,9 +129,9 @@ class Watcher:
 
     def _sleep(self, now: float, end: float | None) -> bool:
         """Block until something happens; True when somebody wakes."""
-        times = [at for p in self._places.values() for at in _times(p)]
-        times += [] if end is None else [end]
-        pause = max(0.0, min(times) - now) * 1000 if times else None
+        moments = [at for p in self._places.values() for at in times(p)]
+        moments += [] if end is None else [end]
+        pause = max(0.0, min(moments) - now) * 1000 if moments else None
         ready = {descriptor for descriptor, _ in self._poll.poll(pause)}
         if self._events is not None and self._events.descriptor in ready:
             for event in self._events.read():
@@ -179,7 +152,7 @@ class Watcher:
                 place.look_at = now + self._pause(place)
         return found
 
-    def _pause(self, place: _Place) -> float:
+    def _pause(self, place: Place) -> float:
         if place.watched.trigger in (Trigger.ON_DEMAND, Trigger.DISABLED):
             return float("inf")
         if place.watched.trigger is Trigger.POLLED or place.polled:
@@ -196,24 +169,24 @@ class Watcher:
         if event.watch in self._by_watch:
             self._hear_at(self._by_watch[event.watch], event)
 
-    def _hear_at(self, place: _Place, event: Event) -> None:
+    def _hear_at(self, place: Place, event: Event) -> None:
         if event.ends:
             self._lose(place)
         elif place.probe and event.name == place.probe:
             self._proven(place)
-        elif _concerns(event.name):
+        elif concerns(event.name):
             place.told = True
             place.heard_at = self._clock()
             if event.whole:
                 place.whole.add(event.name)
 
-    def _lose(self, place: _Place) -> None:
+    def _lose(self, place: Place) -> None:
         """The directory is gone or another; look for it, and watch that."""
         self._forget(place)
         place.told = True
         place.try_at = self._clock()
 
-    def _forget(self, place: _Place) -> None:
+    def _forget(self, place: Place) -> None:
         if place.watch is not None and self._events is not None:
             self._by_watch.pop(place.watch, None)
             self._events.forget(place.watch)
@@ -221,7 +194,7 @@ class Watcher:
 
     # PROOF
 
-    def _begin(self, place: _Place) -> None:
+    def _begin(self, place: Place) -> None:
         """Watch a directory, if that is asked for and can be, and test it."""
         place.try_at = None
         if place.watched.trigger is not Trigger.NOTIFIED:
@@ -242,15 +215,15 @@ class Watcher:
             place.absent, place.told = False, True
         self._test(place)
 
-    def _not_watched(self, place: _Place, error: OSError) -> None:
+    def _not_watched(self, place: Place, error: OSError) -> None:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             place.polled = ""
             place.absent = True
             place.try_at = self._clock() + ABSENT
         else:
-            self._fall_back(place, f"it cannot be watched: {_told(error)}")
+            self._fall_back(place, f"it cannot be watched: {told_of(error)}")
 
-    def _test(self, place: _Place) -> None:
+    def _test(self, place: Place) -> None:
         kind = self._remote(place.watched.path)
         if kind:
             reason = f"it lies on {kind}, where changes made elsewhere bring no event"
@@ -266,16 +239,16 @@ class Watcher:
             path.unlink()
         except OSError as error:
             place.probe = ""
-            reason = f"its events cannot be tested: {_told(error)}"
+            reason = f"its events cannot be tested: {told_of(error)}"
             self._fall_back(place, reason)
 
-    def _proven(self, place: _Place) -> None:
+    def _proven(self, place: Place) -> None:
         place.probe = ""
         if place.polled:
             place.polled = ""
         place.look_at = min(place.look_at, self._clock() + NET)
 
-    def _fall_back(self, place: _Place, reason: str) -> None:
+    def _fall_back(self, place: Place, reason: str) -> None:
         """Poll; a watch that there is stays, for the events that come after all."""
         now = self._clock()
         place.polled = reason
@@ -289,8 +262,8 @@ class Watcher:
         Unless an event is on its way, events are not to be trusted there.
         """
         place = self._places[path]
-        if place.watch is not None and not place.polled and place.missed_at is None:
-            place.missed_at = self._clock()
+        if place.watch is not None and not place.polled and place.judged_at is None:
+            place.judged_at = self._clock() + ANSWER
 
     def _keep_time(self, now: float) -> None:
         for place in self._places.values():
@@ -298,17 +271,17 @@ class Watcher:
                 place.probe = ""
                 reason = f"no event came for a test file within {ANSWER:g} s"
                 self._fall_back(place, reason)
-            if place.missed_at is not None and now >= place.missed_at + ANSWER:
-                if place.heard_at < place.missed_at - ANSWER:
+            if place.judged_at is not None and now >= place.judged_at:
+                if place.heard_at < place.judged_at - 2 * ANSWER:
                     self._fall_back(place, "a change was found that no event told of")
-                place.missed_at = None
+                place.judged_at = None
             if place.look_at <= now:
                 self._check(place)
             if place.try_at is not None and now >= place.try_at:
                 self._forget(place)
                 self._begin(place)
 
-    def _check(self, place: _Place) -> None:
+    def _check(self, place: Place) -> None:
         """Watch anew what is another directory by now: a mount, a new folder."""
         if place.watch is None:
             return
@@ -344,31 +317,3 @@ class Watcher:
             self._events.close()
         for descriptor in (self._woken, self._waker):
             os.close(descriptor)
-
-
-def _times(place: _Place) -> list[float]:
-    """Return when the clock asks for something to be done with a directory."""
-    found = [] if place.look_at == float("inf") else [place.look_at]
-    if place.probe:
-        found.append(place.answer_by)
-    if place.try_at is not None:
-        found.append(place.try_at)
-    if place.missed_at is not None:
-        found.append(place.missed_at + ANSWER)
-    return found
-
-
-def _concerns(name: str) -> bool:
-    """Tell whether an event of this name can mean a change.
-
-    Hidden files do not; but that a ConfigMap changed shows by its link ``..data``.
-    """
-    return not name.startswith(".") or name.startswith("..")
-
-
-def _told(error: OSError) -> str:
-    if error.errno == errno.EMFILE:
-        return "too many open files, or fs.inotify.max_user_instances is reached"
-    if error.errno == errno.ENOSPC:
-        return "fs.inotify.max_user_watches is reached, or the disk is full"
-    return error.strerror or str(error)

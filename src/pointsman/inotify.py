@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+MODIFY = 0x0002
 CLOSE_WRITE = 0x0008
 MOVED_TO = 0x0080
 _ATTRIB = 0x0004
@@ -90,15 +91,18 @@ class Inotify:
             raise OSError("this system has no inotify") from None
         self.descriptor: int = _checked(descriptor)
 
-    def watch(self, folder: Path) -> int:
+    def watch(self, folder: Path, asked: int = _ASKED) -> int:
         """Watch a directory; return the number that its events carry.
+
+        ``asked`` are the kinds of events; by default, all that can mean that files
+        are there, whole, or gone.
 
         Raises:
             OSError: it is not there, or no more can be watched.
 
         """
         found = self._library.inotify_add_watch(
-            self.descriptor, os.fsencode(folder), ctypes.c_uint32(_ASKED)
+            self.descriptor, os.fsencode(folder), ctypes.c_uint32(asked)
         )
         return _checked(found)
 
