@@ -11,7 +11,7 @@
     │   └── StuckError   ... and has not come back from it
     ├── ServiceError     the service's own code answered nonsense
     ├── LedgerError      the database: not there, locked, full, damaged, too new
-    │   └── DamagedError ... one artifact in it: missing, or not what it was
+    │   └── DamagedError  one artifact of it is missing, or not what it was
     ├── ReleaseError     this machine: sockets, processes, trees, disks
     └── Refused          the caller of the control surface
 

@@ -84,7 +84,10 @@ def _answered(node: Node, what: str) -> dict[str, object]:
 
 def told_of(report: Report) -> dict[str, object]:
     """Return what the other nodes hear of a reload."""
-    changed = [o for o in report.outcomes if o.status not in ("unchanged", "host")]
+    silent = {"unchanged", "host"}
+    if not report.request:  # a start, or a reload of this one alone: only its failures
+        silent |= {"added", "updated", "removed"}
+    changed = [o for o in report.outcomes if o.status not in silent]
     return {
         "number": report.request,
         "failed": report.failed,

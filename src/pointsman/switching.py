@@ -233,6 +233,7 @@ class Switching:
     def end(self, version: Version) -> None:
         """Stop and forget a version that no request uses; on any thread."""
         self._runtime.stop(version.loaded)
+        version.routes = None  # they hold it, too
         heir = self._traffic.versions.get(version.loaded.package.name)
         self._runtime.forget(version.loaded, heir.loaded if heir else None)
 

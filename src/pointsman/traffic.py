@@ -60,6 +60,7 @@ class Version:
         self.loaded = loaded
         self.pins: Pins = {}
         self.replaced_at: float | None = None
+        self.routes: tuple[tuple[str, Route], ...] | None = None  # by mount path
 
     def in_flight(self) -> list[tuple[str, float]]:
         """Return path and age in seconds of each request, the oldest first."""
@@ -195,20 +196,31 @@ def _routes(
     stopped: frozenset[str],
 ) -> Iterator[tuple[str, Route]]:
     """Make the routes of a table; a kept version keeps its routes, with counts."""
-    known = {
-        (route.version, route.mount): route
-        for route, _ in before.nodes.values()
-        if route is not None
-    }
-    counts = {key[1].service: route.requests for key, route in known.items()}
+    counts: dict[str, Any] = {}
     for version in versions.values():
-        for mounted in version.loaded.services:
-            mount = mounted.mount
-            route = known.get((version, mount))
-            if route is None or route.stopped is not (mount.service in stopped):
-                route = _route(mount, version, mounted.application, stopped)
-                route.requests = counts.get(mount.service, route.requests)
-            yield mount_key(mount.path), route
+        known = version.routes
+        if known is None or any(
+            route.stopped is not (route.mount.service in stopped) for _, route in known
+        ):
+            counts = counts or _counts(before)
+            known = version.routes = tuple(_made(version, stopped, counts))
+        yield from known
+
+
+def _counts(table: RouteTable[Route]) -> dict[str, Any]:
+    """Return the counter of each service."""
+    found = (route for route, _ in table.nodes.values() if route is not None)
+    return {route.mount.service: route.requests for route in found}
+
+
+def _made(
+    version: Version, stopped: frozenset[str], counts: Mapping[str, Any]
+) -> Iterator[tuple[str, Route]]:
+    for mounted in version.loaded.services:
+        mount = mounted.mount
+        route = _route(mount, version, mounted.application, stopped)
+        route.requests = counts.get(mount.service, route.requests)
+        yield mount_key(mount.path), route
 
 
 def _route(

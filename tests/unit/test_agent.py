@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,7 +152,7 @@ def test_what_was_asked_before_the_end_is_done(world: World) -> None:
     """Closing answers those who wait."""
     world.agent.start()
     settled(world)
-    results = [_later(world, lambda n=n: n) for n in range(5)]
+    results = [_later(world, partial(abs, n)) for n in range(5)]
     world.agent.close()
 
     assert [0, 1, 2, 3, 4] == [result() for result in results]

@@ -159,7 +159,7 @@ def print_reload(document: Mapping[str, Any]) -> None:
         serves = f"serves generation {document['generation']}"
         tables.say(f"process {pid} {serves}; it has read its sources in {took}")
         for one in document["directories"]:
-            _print_directory(one)
+            _print_scan(one)
     if not document["nodes"]:
         tables.say("no node serves: the next start reads the sources")
     for one in document["nodes"][1 if asked else 0 :]:
@@ -172,7 +172,7 @@ def print_reload(document: Mapping[str, Any]) -> None:
             _print_changes(reload)
 
 
-def _print_directory(directory: Mapping[str, Any]) -> None:
+def _print_scan(directory: Mapping[str, Any]) -> None:
     path = directory["path"]
     for word in ("held", "elsewhere"):
         if directory[word]:

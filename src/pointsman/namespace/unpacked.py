@@ -8,6 +8,7 @@ directory, in a folder of this process that nobody else writes to.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -20,7 +21,8 @@ from pointsman.errors import ReleaseError
 if TYPE_CHECKING:
     from pointsman.model import Artifact
 
-_FOLDER = re.compile(r"(\d+)-(\d+)\Z")
+_FOLDER = re.compile(r"(\d+)-(\d+)(?:\.\d+)?\Z")
+_numbers = itertools.count(1)  # of those in this process that share a work directory
 
 
 class Unpacked:
@@ -36,7 +38,8 @@ class Unpacked:
         self._lock = threading.Lock()  # guards _users and the folders
         self._users: dict[Path, int] = {}
         self._pid = os.getpid()
-        self.base = self._parent / f"{self._pid}-{started(self._pid)}"
+        self._number = next(_numbers)
+        self.base = self._folder()
 
     def place(self, artifact: Artifact) -> Path:
         """Return the folder of ``artifact``, laid out; give it back by `leave`.
@@ -77,7 +80,10 @@ class Unpacked:
         pid = os.getpid()
         if pid != self._pid:
             self._pid = pid
-            self.base = self._parent / f"{pid}-{started(pid)}"
+            self.base = self._folder()
+
+    def _folder(self) -> Path:
+        return self._parent / f"{self._pid}-{started(self._pid)}.{self._number}"
 
     def close(self) -> None:
         """Remove everything of this process (not of the one it was forked from)."""

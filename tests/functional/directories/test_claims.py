@@ -138,6 +138,7 @@ def test_what_nobody_knows_any_more_is_not_deployed_again(
     watched.put("crm.py", "x = 0\n")
     claim = leave(watched, "crm.py")
     proposed(watched, claim, crm="x = 0\n")
+    watched.until_active({"crm": "x = 0\n"})
     for number in range(1, 5):
         entry = watched.deployments.receive("crm.py", [f"x = {number}\n".encode()])
         watched.deployments.deploy([entry], ACTOR)
@@ -146,9 +147,9 @@ def test_what_nobody_knows_any_more_is_not_deployed_again(
     assert watched.ledger.generation(1) is None
     watched.directories()
     finished(watched)
+    assert ["crm.py", "crm.py.error.txt"] == watched.failed()
+    assert "not kept any more" in watched.error("crm.py")
     assert {"crm": "x = 4\n"} == watched.active()
-    if watched.failed():
-        assert "not kept any more" in watched.error("crm.py")
 
 
 def test_claims_of_living_nodes_are_left_alone(watched: WatchedSite) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from site_folder import SiteFolder, get, outcomes, statuses
-
 from pointsman.errors import LedgerError
+from site_folder import SiteFolder, get, outcomes, statuses
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -89,16 +89,13 @@ class Waiting:
     def told(self, name: str, text: str) -> dict[str, Any]:
         """Return what is told of a thread once its stack has ``text``."""
         return wait_for(
-            lambda: next(
-                (
-                    one
-                    for one in threads.stacks()
-                    if one["name"] == name and text in one["stack"]
-                ),
-                None,
-            ),
+            lambda: [
+                one
+                for one in threads.stacks()
+                if one["name"] == name and text in one["stack"]
+            ],
             f"thread {name} is at {text}",
-        )
+        )[0]
 
 
 @pytest.fixture(name="waiting")

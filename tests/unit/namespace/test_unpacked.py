@@ -134,3 +134,13 @@ def test_started_of_a_zombie() -> None:
 
     assert 0 == started(process.pid)
     process.wait()
+
+
+def test_two_in_one_process_do_not_meet(tmp_path: Path) -> None:
+    """Two hosts of one process may share a work directory; neither ends the other."""
+    one, two = Unpacked(tmp_path), Unpacked(tmp_path)
+    kept = one.place(ARTIFACT)
+    two.place(ARTIFACT)
+    two.close()
+
+    assert b"x = 1\n" == (kept / "crm" / "__init__.py").read_bytes()
