@@ -15,8 +15,6 @@ from pointsman.namespace.unpacked import started
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pointsman.settings import Settings
-
 _numbers = itertools.count(1)
 
 
@@ -57,8 +55,3 @@ def is_alive(node: str, nodes: Iterable[NodeRecord]) -> bool:
     """Tell whether a node may be alive: it is known, and not known dead."""
     known = [one for one in nodes if one.id == node]
     return bool(known) and not gone(known)
-
-
-def ledger_url(settings: Settings) -> str:
-    """Return the URL of the ledger; without one, a file in the work directory."""
-    return settings.ledger_url or f"sqlite:///{settings.work_dir / 'ledger.sqlite'}"

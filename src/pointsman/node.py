@@ -16,7 +16,7 @@ from pointsman.artifacts import Artifacts
 from pointsman.deployments import Deployments
 from pointsman.directories import Directories
 from pointsman.errors import LedgerError
-from pointsman.ledger import open_ledger
+from pointsman.ledger import ledger_of
 from pointsman.local import Local
 from pointsman.machinery import Machinery
 from pointsman.model import Artifact, Kind, Mount, Package
@@ -130,7 +130,7 @@ class Node:
     def _open(self) -> Local:
         """Open the ledger, and build what needs it."""
         settings = self.settings
-        self._ledger = open_ledger(identity.ledger_url(settings))
+        self._ledger = ledger_of(settings)
         self._artifacts = Artifacts(self._ledger, settings.work_dir / "artifacts")
         self._deployments = Deployments(
             self._ledger,

@@ -127,6 +127,16 @@ def parse(
             raise ConfigError(message)
     values.setdefault("work_dir", (Path(here) / "var").absolute())
     values.setdefault("control_token_file", values["work_dir"] / "control.token")
+    _require_directories(values, place)
+    values["services"] = MappingProxyType(
+        {name: MappingProxyType(found) for name, found in values["services"].items()}
+    )
+    values["resources"] = MappingProxyType(values["resources"])
+    return Settings(**values)
+
+
+def _require_directories(values: Mapping[str, Any], place: str) -> None:
+    """Refuse directories that would be watched twice, or have no identity."""
     ids, locations = values.get("archive_ids", ()), values.get("archive_dirs", ())
     if ids and len(ids) != len(locations):
         message = (
@@ -134,11 +144,14 @@ def parse(
             "give each of archives.location one, in the same order"
         )
         raise ConfigError(message)
-    values["services"] = MappingProxyType(
-        {name: MappingProxyType(found) for name, found in values["services"].items()}
-    )
-    values["resources"] = MappingProxyType(values["resources"])
-    return Settings(**values)
+    keys = ("hot_deploy.pickup_dir", "archives.location")
+    watched = [(path, key) for key in keys for path in values.get(_KEYS[key][0], ())]
+    seen: dict[Path, str] = {}
+    for path, key in watched:
+        if path in seen:
+            message = f"{place} {key}: {path} is in {seen[path]} already; name it once"
+            raise ConfigError(message)
+        seen[path] = key
 
 
 def _service_setting(

@@ -184,6 +184,21 @@ def test_names_and_archive_directories_differ(
 
 
 @pytest.mark.parametrize(
+    ("strings", "twice"),
+    [
+        (
+            {"hot_deploy.pickup_dir": "in", "archives.location": "/a:./in"},
+            "archives.location: /site/in is in hot_deploy.pickup_dir already",
+        ),
+        ({"archives.location": "/a:/b:/a"}, "/a is in archives.location already"),
+    ],
+)
+def test_a_directory_is_watched_once(strings: dict[str, str], twice: str) -> None:
+    """One that is named twice would be taken for two: it is refused."""
+    assert twice in refused(strings)
+
+
+@pytest.mark.parametrize(
     ("key", "meant"),
     [
         ("service_source", "service_sources"),
@@ -288,10 +303,9 @@ def test_any_text(strings: dict[str, str]) -> None:
     """Whatever is written, there are settings or an error that names the key."""
     said = told(strings)
 
-    named = [f"f.ini [app:main] {key} = " for key in strings]
-    assert not said or any(
-        said.startswith(start) for start in [*named, "f.ini [app:main] archives.id: "]
-    )
+    named = [f"f.ini [app:main] {key}{sign} " for key in KEYS for sign in (" =", ":")]
+    named += [f"f.ini [app:main] {key} = " for key in strings]
+    assert not said or any(said.startswith(start) for start in named)
 
 
 @given(st.text(min_size=1), st.text())

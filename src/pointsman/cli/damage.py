@@ -24,12 +24,11 @@ def of(settings: Settings) -> tuple[str, ...]:
         LedgerError: it cannot be opened.
 
     """
-    from pointsman.cli import sections  # noqa: PLC0415 - see `reaching`
-    from pointsman.ledger import open_ledger  # noqa: PLC0415
+    from pointsman.ledger import has_ledger, ledger_of  # noqa: PLC0415 - see `reaching`
 
-    if not sections.has_ledger(settings):
+    if not has_ledger(settings):
         return ()
-    with closing(open_ledger(sections.ledger_url(settings))) as ledger:
+    with closing(ledger_of(settings)) as ledger:
         return ledger.check()
 
 
@@ -51,13 +50,14 @@ def ledger() -> None:
 def check(*, where: Where, as_json: bool) -> int:
     """Check the whole database, and each artifact in it; servers go on meanwhile."""
     from pointsman.cli import sections  # noqa: PLC0415 - see `reaching`
+    from pointsman.ledger import has_ledger, ledger_url  # noqa: PLC0415
 
     ini = completed(where).ini
     if ini is None:
         raise click.UsageError("a ledger is found by its ini; name it with --ini")
     settings = sections.hosts(ini, where.variables)[0].settings
-    if not sections.has_ledger(settings):
-        url = sections.ledger_url(settings)
+    if not has_ledger(settings):
+        url = ledger_url(settings)
         raise ConfigError(f"there is no ledger {url} yet; the first start makes it")
     damage = of(settings)
     if as_json:

@@ -11,7 +11,6 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pointsman import identity
 from pointsman.artifacts import Artifacts
 from pointsman.cli import account, rehearsing
 from pointsman.cli.ledger_view import LedgerView
@@ -21,7 +20,7 @@ from pointsman.control import documents, people
 from pointsman.control.authentication import digest_of, new_token
 from pointsman.deployments import Deployments
 from pointsman.errors import Refused
-from pointsman.ledger import open_ledger
+from pointsman.ledger import ledger_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +50,7 @@ class OverLedger(LedgerView):
         self._actor = Actor(f"cli {account.person()}", socket.gethostname())
         account.become_owner_of(settings.work_dir)
         self._timeout = settings.deploy_timeout
-        self._ledger = open_ledger(identity.ledger_url(settings))
+        self._ledger = ledger_of(settings)
         self._voters = Voters(self._ledger, section, tell)
         self._deployments = Deployments(
             self._ledger,

@@ -72,11 +72,12 @@ def _reached(where: Where) -> Reached:
     # They import all of the host: half a second that a client elsewhere saves.
     from pointsman.cli import sections  # noqa: PLC0415
     from pointsman.cli.over_ledger import OverLedger  # noqa: PLC0415
+    from pointsman.ledger import has_ledger  # noqa: PLC0415
 
     section = sections.hosts(where.ini, where.variables)[0]
     if where.ledger:
         return OverLedger(section, tables.note)
-    there = sections.has_ledger(section.settings)
+    there = has_ledger(section.settings)
     if not there or f"server:{where.server_name}" in sections.names(where.ini):
         target = hosts.target(where)
         if hosts.accepts(target):

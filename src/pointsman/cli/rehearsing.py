@@ -14,10 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pointsman import identity
-from pointsman.cli.sections import has_ledger
 from pointsman.control.services import documents_of
 from pointsman.errors import did_you_mean
+from pointsman.ledger import has_ledger, ledger_url
 from pointsman.node import Node
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _ledger(settings: Settings) -> str:
 
     What is deployed, and who has which name and path, is known from it.
     """
-    return identity.ledger_url(settings) if has_ledger(settings) else ""
+    return ledger_url(settings) if has_ledger(settings) else ""
 
 
 def _warnings(section: Section, found: tuple[dict[str, Any], ...]) -> tuple[str, ...]:

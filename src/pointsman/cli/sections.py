@@ -5,14 +5,12 @@ from __future__ import annotations
 from configparser import Error as IniError
 from configparser import RawConfigParser
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paste.deploy.loadwsgi import APP, FILTER, SERVER, loadcontext
 
 from pointsman import settings as settings_module
 from pointsman.errors import ConfigError
-from pointsman.identity import ledger_url
 from pointsman.serving import settings as server_settings
 from pointsman.serving.runner import server_runner
 from pointsman.wsgi import app_factory, filter_factory
@@ -21,14 +19,13 @@ __all__ = [
     "Address",
     "Section",
     "address",
-    "has_ledger",
     "hosts",
-    "ledger_url",
     "names",
 ]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pointsman.settings import Settings
 
@@ -73,13 +70,6 @@ def hosts(ini: Path, variables: Mapping[str, str]) -> list[Section]:
         message = f"{ini}: no section has use = egg:pointsman"
         raise ConfigError(message)
     return sorted(found.values(), key=lambda one: one.name != "app:main")
-
-
-def has_ledger(settings: Settings) -> bool:
-    """Tell whether there is a ledger; one in a server of its own counts as there."""
-    url = ledger_url(settings)
-    file = url.partition("?")[0].removeprefix("sqlite:///")
-    return file == url or Path(file).is_file()
 
 
 def names(ini: Path) -> list[str]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     null,
+    or_,
     select,
     true,
     update,
@@ -72,7 +73,14 @@ _OPEN_BALLOT: Final = insert(vote).from_select(
         bindparam("of", type_=vote.c.generation.type),
         node.c.id,
         bindparam("failures", type_=vote.c.failures.type),
-    ).where(node.c.state == NodeState.READY, node.c.lease_until > _NOW),
+    ).where(
+        node.c.state == NodeState.READY,
+        # Who is silent and not known dead may serve: it votes, until it is absent.
+        or_(
+            node.c.lease_until > _NOW,
+            node.c.lease_until - node.c.lease > _NOW - bindparam("absent"),
+        ),
+    ),
 )
 _DEPART: Final = (
     update(vote)
@@ -304,7 +312,8 @@ class Ballots(Part):
         connection.execute(_STAGE, values)
         connection.execute(_STAGING, {"of": number})
         connection.execute(_BOUND_LEASES, {"now": now})
-        connection.execute(_OPEN_BALLOT, {"of": number, "now": now, "failures": []})
+        ballot = {"failures": [], "absent": self._absent_after}
+        connection.execute(_OPEN_BALLOT, {**values, **ballot})
 
     def _depart(
         self, connection: Connection, name: str, staging: int | None, why: str

@@ -23,9 +23,10 @@ _EVENT: Final = insert(event).inline()
 class Part:
     """Some methods of the ledger.  Any thread."""
 
-    def __init__(self, database: Database) -> None:
-        """Work on ``database``."""
+    def __init__(self, database: Database, absent_after: float) -> None:
+        """Work on ``database``; see `open_ledger`."""
         self._database = database
+        self._absent_after = absent_after
         self.url = database.url
 
     def _lock(self, connection: Connection) -> Row[tuple[object, ...]]:

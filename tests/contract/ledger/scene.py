@@ -32,6 +32,7 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 ALICE = Actor("cli alice", "alpha")
 BOB = Actor("token bob", "10.0.0.2")
 LEASE = 15.0
+ABSENT_AFTER = 60.0
 TIMEOUT = 60.0
 
 
@@ -73,7 +74,9 @@ class SqlitePlace:
 
     def open(self, clock: Callable[[], float] | None = None) -> Ledger:
         """Open it with the clock of the test."""
-        ledger = self._open(self.url, clock=clock or self.clock)
+        ledger = self._open(
+            self.url, clock=clock or self.clock, absent_after=ABSENT_AFTER
+        )
         self._opened.append(ledger)
         return ledger
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contract.ledger.scene import LEASE, TIMEOUT, digest_of, node_named
+from contract.ledger.scene import ABSENT_AFTER, LEASE, TIMEOUT, digest_of, node_named
 from pointsman.cluster import Change, Failed, NodeState, Proposed, State, Vote
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def test_deciding_twice_changes_nothing(scene: Scene) -> None:
 
 
 def test_the_ballot_are_ready_nodes_with_a_lease(scene: Scene) -> None:
-    """Not those that join, drain or are behind, nor those whose lease has ended."""
-    scene.join("silent")
-    scene.clock.now += LEASE + 1
+    """Not those that join, drain or are behind, nor those that are absent."""
+    scene.join("absent")
+    scene.clock.now += ABSENT_AFTER + 1
     scene.join("ready", "drains", "behind", "voter", serves=False)
     scene.ledger.join(node_named("joins"), lease=LEASE)
     scene.ledger.set_state("drains", NodeState.DRAINING, generation=0)
@@ -290,7 +290,28 @@ def test_a_lease_that_ends_fails_it(scene: Scene) -> None:
     assert scene.ledger.advance()
     assert State.FAILED == scene.state(number)
     assert "no sign of life from n2" in scene.record(number).reason
-    assert ["n1"] == scene.voters(scene.propose(scene.put("a", "x = 2")).number)
+
+
+def test_a_silent_node_fails_all_until_it_is_absent(scene: Scene) -> None:
+    """It may be serving: nothing new is decided without it, and it is named."""
+    scene.join("n1", "n2")
+    scene.clock.now += ABSENT_AFTER - 1
+    scene.beat("n1")
+    number = scene.propose(scene.put("a", "x = 1")).number
+    assert ["n1", "n2"] == scene.voters(number)
+    assert scene.ledger.advance()
+    assert State.FAILED == scene.state(number)
+    assert "no sign of life from n2" in scene.record(number).reason
+
+    scene.clock.now += 2
+    number = scene.propose(scene.put("a", "x = 1")).number
+    assert ["n1"] == scene.voters(number)
+
+    scene.beat("n2")
+    scene.vote("n1", number)
+    assert number == scene.active
+    number = scene.propose(scene.put("a", "x = 2")).number
+    assert ["n1", "n2"] == scene.voters(number), "it is there again"
 
 
 def test_proof_counts_before_a_lease(scene: Scene) -> None:
@@ -350,6 +371,8 @@ def test_a_clock_set_back_prolongs_little(scene: Scene) -> None:
     assert scene.ledger.advance()
     assert "no sign of life from n2" in scene.record(number).reason
 
+    scene.clock.now += ABSENT_AFTER
+    scene.beat("n1")
     number = scene.propose(scene.put("a", "x = 2")).number
     scene.clock.now -= 3600
     scene.ledger.advance()

@@ -100,7 +100,7 @@ def opened_as(kind: type[SqlLedger]) -> Callable[..., Ledger]:
     def opened(url: str, **other: Any) -> Ledger:
         whole = open_ledger(url, **other)
         assert isinstance(whole, SqlLedger)
-        return kind(whole._database)
+        return kind(whole._database, whole._absent_after)
 
     return opened
 

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import io
 import json
+import re
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -692,3 +694,6 @@ def test_metrics(surface: Surface) -> None:
         "pointsman_staging_seconds ",
     ):
         assert line in text
+    page = (Path(__file__).parents[3] / "docs/operating/metrics.md").read_text("utf-8")
+    names = re.findall(r"# TYPE (pointsman_\w+) (?:counter|gauge)", text)
+    assert set() == {name for name in names if f"`{name}`" not in page}
