@@ -199,7 +199,20 @@ def test_nodes_tell_what_is_the_matter(capsys: pytest.CaptureFixture[str]) -> No
         NOON,
         NOON + 5,
         "cannot go to generation 12: boom\nTraceback of it",
-        {"in_flight": 3, "lingering": lingering, "shadowed": ["crm"]},
+        {
+            "in_flight": 3,
+            "lingering": lingering,
+            "shadowed": ["crm"],
+            "directories": [
+                {
+                    "path": "/srv/archives",
+                    "held": "it is suddenly empty",
+                    "trouble": "",
+                    "reason": "no events come; it is polled",
+                    "problems": {"x.sar": "it is no archive"},
+                }
+            ],
+        },
     )
     gone = replace(node, id="web2:20:1:1", lease_until=NOON - 5, reason="", report={})
     overview.print_nodes(documents.node(one, NOON) for one in (node, gone))
@@ -210,6 +223,9 @@ def test_nodes_tell_what_is_the_matter(capsys: pytest.CaptureFixture[str]) -> No
     assert "cannot go to generation 12: boom Traceback of it" in printed
     assert "crm abababababab lingers: /crm/export for 75 s" in printed
     assert "crm of the service list is shadowed" in printed
+    assert "web1:10:1:1: /srv/archives: it is suddenly empty" in printed
+    assert "/srv/archives: no events come; it is polled" in printed
+    assert "/srv/archives: x.sar: it is no archive" in printed
 
 
 def test_leaks_tell_who_holds(capsys: pytest.CaptureFixture[str]) -> None:

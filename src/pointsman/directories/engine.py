@@ -168,8 +168,7 @@ class Directories:
 
     def _made(self) -> Iterable[Place]:
         host, mine, desk = socket.gethostname(), self._settings, self._desk
-        pickups = dict.fromkeys(mine.pickup_dirs)
-        for path in pickups:
+        for path in mine.pickup_dirs:
             location = f"pickup:{host}:{path}"
             actor = Actor(f"pick-up directory {path}", host)
             if mine.pickup_delete:
@@ -178,9 +177,8 @@ class Directories:
                 yield KeptPickUp(desk, path, location, actor)
         names = mine.archive_ids or tuple(f"{host}:{p}" for p in mine.archive_dirs)
         for path, name in zip(mine.archive_dirs, names, strict=True):
-            if path not in pickups:
-                actor = Actor(f"archive directory {name}", host)
-                yield ArchiveDirectory(desk, path, name, actor)
+            actor = Actor(f"archive directory {name}", host)
+            yield ArchiveDirectory(desk, path, name, actor)
 
     def _run(self) -> None:
         watcher = self._watcher

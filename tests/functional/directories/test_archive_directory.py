@@ -11,14 +11,17 @@ import pytest
 from pointsman.cluster import Sighting, State
 from pointsman.directories import mirrored
 from pointsman.directories import place as places
+from pointsman.directories.standing import Standing
 from pointsman.errors import LedgerError
 from waiting import wait_for
 from watched_site import ACTOR, WatchedSite, only, place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pointsman.directories import Directories
+    from pointsman.sources.arrivals import Look
 
 CONFIRM = "Bring it back, or confirm with `pointsman reload --confirm-removals`"
 
@@ -45,6 +48,50 @@ def held(directories: Directories) -> str:
 
 
 # THE DESIRED STATE
+
+
+@pytest.mark.parametrize(
+    ("directory", "given"),
+    [
+        ("archives__location", {"archives__update_trigger": "polled"}),
+        (
+            "hot_deploy__pickup_dir",
+            {
+                "hot_deploy__update_trigger": "polled",
+                "hot_deploy__delete_after_pick_up": "no",
+            },
+        ),
+    ],
+    ids=["archives", "kept pick-up"],
+)
+def test_nothing_is_proposed_while_nothing_changes(
+    watched: WatchedSite,
+    monkeypatch: pytest.MonkeyPatch,
+    directory: str,
+    given: dict[str, str],
+) -> None:
+    """However often it is looked at: also by the next process, which has to compare."""
+    looks: list[object] = []
+    work = Standing.work
+
+    def counted(self: Standing, look: Look) -> Iterator[None]:
+        looks.append(look)
+        return work(self, look)
+
+    monkeypatch.setattr(Standing, "work", counted)
+    watched.put_all({"a.py": "x = 1\n", "b.py": "import a\n"}, watched.archives)
+    rate = f"{directory.partition('__')[0]}__polling_rate"
+    strings = {directory: str(watched.archives), rate: "10ms", **given}
+    first = watched.directories(**strings)
+    watched.until_packages("a", "b")
+    wait_for(lambda: len(looks) > 30, "it is looked at")
+    first.close()
+    seen = len(looks)
+    watched.directories("voter", **strings)
+    wait_for(lambda: len(looks) > seen + 30, "it is looked at again")
+
+    assert 1 == len(watched.generations())
+    assert 1 == sum(one.what == "deploy" for one in watched.ledger.events(limit=100))
 
 
 def test_add_replace_and_remove(watched: WatchedSite) -> None:
