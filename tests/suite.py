@@ -35,7 +35,11 @@ PYTHONS = (11, 12, 13)  # the minor versions of Python 3 that the tests run on
 SYSTEM_PACKAGES = {
     "apache2-bin": "/usr/sbin/apache2",
     "curl": "/usr/bin/curl",
+    "git": "/usr/bin/git",
     "libapache2-mod-wsgi-py3": "/usr/lib/apache2/modules/mod_wsgi.so",
+    "logrotate": "/usr/sbin/logrotate",
+    "python3-venv": "/usr/share/doc/python3-venv",
+    "systemd": "/usr/bin/systemd-analyze",
     "uwsgi-core": "/usr/bin/uwsgi-core",
     "uwsgi-plugin-python3": "/usr/lib/uwsgi/plugins/python3_plugin.so",
 }

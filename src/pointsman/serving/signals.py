@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    PassOn = Callable[[int], None]
     Handler = Callable[[int, FrameType | None], object]
 
 log = logging.getLogger(__name__)
@@ -37,15 +38,17 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def handled(log_file: Path | None) -> Iterator[None]:
+def handled(log_file: Path | None) -> Iterator[list[PassOn]]:
     """Handle the signals of a serving process; main thread.
 
-    SIGTERM and SIGINT raise :class:`Stopped` in the main thread, until the runner
-    takes them over.
+    Yields a list of what else is to be called with each SIGHUP and SIGUSR1.  SIGTERM
+    and SIGINT raise :class:`Stopped` in the main thread, until the runner takes them
+    over.
     """
     words: queue.SimpleQueue[int] = queue.SimpleQueue()
+    also: list[PassOn] = []
     worker = threading.Thread(
-        target=_work, args=(words, log_file), name="signals", daemon=True
+        target=_work, args=(words, log_file, also), name="signals", daemon=True
     )
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -64,7 +67,7 @@ def handled(log_file: Path | None) -> Iterator[None]:
     ):
         worker.start()
         try:
-            yield
+            yield also
         finally:
             words.put(0)
 
@@ -82,9 +85,13 @@ def replaced(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _work(words: queue.SimpleQueue[int], log_file: Path | None) -> None:
+def _work(
+    words: queue.SimpleQueue[int], log_file: Path | None, also: list[PassOn]
+) -> None:
     while number := words.get():
         try:
+            for pass_on in also:
+                pass_on(number)
             if number == signal.SIGHUP:
                 log.info("SIGHUP: reloading")
                 nodes.reload_all()
@@ -99,7 +106,7 @@ def _reopen(log_file: Path | None) -> None:
         log.info("SIGUSR1: there is no log file to open anew")
         return
     try:
-        logs.redirect(log_file)
+        logs.redirect(log_file, anew=True)
     except Error as error:
         log.error("SIGUSR1: %s", error)  # noqa: TRY400 - a sentence says it
         return
