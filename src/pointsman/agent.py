@@ -72,6 +72,13 @@ class Agent:
         self._closing = False
         self._pid = os.getpid()
 
+    def _leave_fork(self) -> None:
+        """Forget, in a child, the thread, and the lock that it may have held."""
+        if self._pid != os.getpid():
+            self._thread = None
+            self._alone = threading.RLock()
+            self._renew()
+
     @property
     def is_running(self) -> bool:
         """Tell whether its thread runs in this process."""
@@ -79,10 +86,9 @@ class Agent:
 
     def start(self) -> None:
         """Start the thread, once in each process."""
+        self._leave_fork()
         if self.is_running:
             return
-        if self._pid != os.getpid():
-            self._alone = threading.RLock()
         self._renew()
         self._thread = threading.Thread(
             target=self._run, name="pointsman-node", daemon=True
@@ -98,6 +104,7 @@ class Agent:
 
         Blocks until then.  Without a thread, it is done in the caller's.
         """
+        self._leave_fork()
         thread = self._thread
         if not self.is_running or thread is threading.current_thread():
             with self._alone:

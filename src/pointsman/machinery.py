@@ -48,7 +48,7 @@ class Machinery:
         self.claims = Claims()
         self._host_names = HostNames(self._own_folders)
         self._ahead = True  # nothing was imported for services yet
-        self._unpacked = Unpacked(settings.work_dir)
+        self._unpacked = Unpacked(settings.work_dir, settings.work_dir / "artifacts")
         self._extra = ExtraPaths(settings.extra_paths)
         self._list = ServiceList(settings.service_sources, self._extra.all)
         self._rehearsal = self._make_rehearsal() if settings.rehearse else None

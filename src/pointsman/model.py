@@ -180,7 +180,8 @@ class Report:
 
     ``generation`` is the ledger's that serves, ``switches`` how often this process
     has switched.  ``shadowed`` are static packages whose name the generation has.
-    ``request`` numbers the reload where all nodes were asked for it.
+    ``request`` numbers the reload where all nodes were asked for it; of a start
+    (``is_start``), the last one that had been asked for before.
     ``directories`` is what was found in watched directories.
     """
 
@@ -193,6 +194,7 @@ class Report:
     switches: int = 0
     shadowed: tuple[str, ...] = ()
     request: int = 0
+    is_start: bool = False
     directories: tuple[object, ...] = ()
 
     @property

@@ -159,6 +159,7 @@ class Node:
             report=self.report,
             answer=lambda question: reporting.answer(self, question),
             reload=self._reload_asked,
+            reloads=self._reloading.followed,
         )
         for _ in range(_MOST_STEPS):
             if reconciler.step() > 0:

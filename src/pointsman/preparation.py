@@ -83,7 +83,12 @@ class Preparation:
 
     def imports(self, staged: Mapping[str, Loaded]) -> dict[str, frozenset[str]]:
         """Return what each package imports from, as it serves and as it is staged."""
-        found = {n: v.loaded.imports for n, v in self._traffic.versions.items()}
+        serving = self._traffic.versions.items()
+        found = {
+            name: frozenset(space.imports)
+            for name, version in serving
+            if (space := version.loaded.space) is not None and space.imports
+        }
         for name, loaded in staged.items():
             found[name] = found.get(name, frozenset()) | loaded.imports
         return found

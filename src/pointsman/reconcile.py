@@ -63,6 +63,7 @@ class Reconciler:
         report: Callable[[], Mapping[str, object]],
         answer: Callable[[Question], None],
         reload: Callable[[int, bool], None],
+        reloads: int = -1,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """Take what it watches and drives; ``lease`` is in seconds.
@@ -70,7 +71,9 @@ class Reconciler:
         ``gone`` tells which of some nodes are known dead; ``report`` what this one
         says of itself; ``answer`` is given questions, and must not block;
         ``reload`` reads the sources again (the request's number, and whether
-        removals are confirmed).
+        removals are confirmed).  ``reloads`` is the last such request that came before
+        the sources were read; without it, what was asked before it joins is none of
+        its business.
         """
         self.node = node
         self._ledger = ledger
@@ -88,7 +91,7 @@ class Reconciler:
         self._looked = self._beaten = self._clock() - 3600.0
         self._until = 0.0  # when the time of what is staged here is over
         self._pruned = 0
-        self.reloads = -1  # the last request that was followed
+        self.reloads = reloads  # the last request that was followed
 
     def leave(self) -> None:
         """Let the others go on without this node."""
@@ -255,8 +258,7 @@ class Reconciler:
         if now - self._looked < LOOK:
             return
         self._looked = now
-        allowed = (seen.staging.deadline or 0.0) - (seen.staging.staged_at or 0.0)
-        late = now - self._first_seen[1] > allowed
+        late = now - self._first_seen[1] > _allowed(seen.staging)
         overdue = seen.staging.number if late else None
         self._ledger.advance(self._gone(self._ledger.nodes()), overdue=overdue)
 

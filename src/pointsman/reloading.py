@@ -27,6 +27,7 @@ class Reloading:
         """Read nothing yet."""
         self._machinery = machinery
         self.last: Report | None = None
+        self.followed = -1  # the last request of a reload that this has followed
 
     def run(self, local: Local, ledger: Ledger, request: int = 0) -> Report:
         """Look at all sources; the first time, go to the active generation as well.
@@ -38,10 +39,12 @@ class Reloading:
 
         """
         begun = time.perf_counter()
+        first = self.last is None
+        if first:  # before the sources: who is asked meanwhile, reads them again
+            request = ledger.observe("").reloads
         scan, problems = self._machinery.look()
         switching = self._machinery.switching
         before = switching.switches
-        first = self.last is None
         outcomes = _first(local, ledger, scan) if first else local.follow(scan)
         report = Report(
             pid=os.getpid(),
@@ -53,8 +56,10 @@ class Reloading:
             switches=switching.switches,
             shadowed=local.shadowed,
             request=request,
+            is_start=first,
         )
         self.last = report
+        self.followed = max(self.followed, request)
         reporting.log(report, before)
         return report
 

@@ -85,7 +85,7 @@ def _answered(node: Node, what: str) -> dict[str, object]:
 def told_of(report: Report) -> dict[str, object]:
     """Return what the other nodes hear of a reload."""
     silent = {"unchanged", "host"}
-    if not report.request:  # a start, or a reload of this one alone: only its failures
+    if report.is_start or not report.request:  # all was added, or it is of this alone
         silent |= {"added", "updated", "removed"}
     changed = [o for o in report.outcomes if o.status not in silent]
     return {

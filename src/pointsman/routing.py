@@ -29,29 +29,28 @@ class RouteTable(Generic[Target]):
     the table has both.
     """
 
-    __slots__ = ("generation", "header", "nodes", "number", "root")
+    __slots__ = ("generation", "header", "mounts", "nodes", "number", "root")
 
     def __init__(
-        self, generation: int, mounts: Mapping[str, Target], number: int = 0
+        self,
+        generation: int,
+        mounts: Mapping[str, Target],
+        number: int = 0,
+        like: RouteTable[Target] | None = None,
     ) -> None:
-        """Take targets by `mount_key`."""
+        """Take targets by `mount_key`; it is quicker where ``like`` has just those."""
         self.generation = generation
         self.number = number
         self.header = ("Pointsman-Generation", str(number))
-        parents = {"": ""}
-        for mount in mounts:
-            path = mount
-            while path not in parents:
-                parents[path] = parent = path[: path.rindex("/")]
-                path = parent
-        del parents[""]
-        only: dict[str, str | None] = {}  # a path's only child; None: it has more
-        for child, parent in parents.items():
-            only[parent] = None if parent in only else child
-        self.nodes: dict[str, tuple[Target | None, int]] = {
-            path: (mounts.get(path), _next(path, only, mounts))
-            for path in ("", *parents)
-        }
+        self.mounts = mounts
+        self.nodes: dict[str, tuple[Target | None, int]]
+        if like is not None and like.mounts.keys() == mounts.keys():
+            self.nodes = dict(like.nodes)
+            for path, target in mounts.items():
+                if like.mounts[path] is not target:
+                    self.nodes[path] = target, self.nodes[path][1]
+        else:
+            self.nodes = _nodes(mounts)
         self.root = self.nodes[""]
 
     def match(self, path: str) -> tuple[Target, int] | None:
@@ -77,6 +76,23 @@ class RouteTable(Generic[Target]):
             if end < 0:
                 break
         return best
+
+
+def _nodes(mounts: Mapping[str, Target]) -> dict[str, tuple[Target | None, int]]:
+    """Return the nodes of a table; see there."""
+    parents = {"": ""}
+    for mount in mounts:
+        path = mount
+        while path not in parents:
+            parents[path] = parent = path[: path.rindex("/")]
+            path = parent
+    del parents[""]
+    only: dict[str, str | None] = {}  # a path's only child; None: it has more
+    for child, parent in parents.items():
+        only[parent] = None if parent in only else child
+    return {
+        path: (mounts.get(path), _next(path, only, mounts)) for path in ("", *parents)
+    }
 
 
 def _next(

@@ -30,7 +30,7 @@ from pointsman.namespace.callers import MARK
 from pointsman.routing import RouteTable, mount_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pointsman.model import Mount
     from pointsman.runtime.inprocess import Loaded
@@ -150,6 +150,7 @@ class Traffic:
         self.table: RouteTable[Route] = RouteTable(0, {})
         self.versions: dict[str, Version] = {}
         self.stopped: frozenset[str] = frozenset()
+        self._mounted: dict[str, Route] = {}  # what the table leads to, of services
         self._reserved: dict[str, Route] = {}
 
     def reserve(self, mount: Mount, loaded: Loaded, application: Any) -> None:
@@ -176,41 +177,48 @@ class Traffic:
         of the table before stays.
         """
         before = self.table
-        routes = dict(_routes(versions, before, stopped))
+        self._mounted = self._mounts(versions, stopped)
         self.versions = dict(versions)
         self.stopped = stopped
         self.table = RouteTable(
             generation,
-            {**routes, **self._reserved},
+            {**self._mounted, **self._reserved},
             before.number if number is None else number,
+            like=before,
         )
+
+    def _mounts(
+        self, versions: Mapping[str, Version], stopped: frozenset[str]
+    ) -> dict[str, Route]:
+        """Return all routes; a kept version keeps its routes, with counts."""
+        same = stopped == self.stopped
+        before = self.versions if same else {}
+        mounts = dict(self._mounted) if same else {}
+        for name, version in before.items():
+            if versions.get(name) is not version:
+                for path, _ in version.routes or ():
+                    mounts.pop(path, None)
+        for name, version in versions.items():
+            if before.get(name) is not version:
+                last = self.versions.get(name) or version
+                if version.routes is None or not _are_right(version.routes, stopped):
+                    version.routes = tuple(_made(version, stopped, _counts(last)))
+                mounts.update(version.routes)
+        return mounts
 
     def in_flight(self) -> int:
         """Return how many requests the versions in the table are serving."""
         return sum(len(version.pins) for version in self.versions.values())
 
 
-def _routes(
-    versions: Mapping[str, Version],
-    before: RouteTable[Route],
-    stopped: frozenset[str],
-) -> Iterator[tuple[str, Route]]:
-    """Make the routes of a table; a kept version keeps its routes, with counts."""
-    counts: dict[str, Any] = {}
-    for version in versions.values():
-        known = version.routes
-        if known is None or any(
-            route.stopped is not (route.mount.service in stopped) for _, route in known
-        ):
-            counts = counts or _counts(before)
-            known = version.routes = tuple(_made(version, stopped, counts))
-        yield from known
+def _are_right(routes: Iterable[tuple[str, Route]], stopped: frozenset[str]) -> bool:
+    """Tell whether just those services answer that they are stopped that are."""
+    return all(route.stopped is (route.mount.service in stopped) for _, route in routes)
 
 
-def _counts(table: RouteTable[Route]) -> dict[str, Any]:
-    """Return the counter of each service."""
-    found = (route for route, _ in table.nodes.values() if route is not None)
-    return {route.mount.service: route.requests for route in found}
+def _counts(version: Version) -> dict[str, Any]:
+    """Return the counter of each of its services."""
+    return {route.mount.service: route.requests for _, route in version.routes or ()}
 
 
 def _made(

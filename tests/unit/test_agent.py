@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -120,6 +121,29 @@ def test_without_a_thread_work_is_the_callers(world: World) -> None:
     name = world.agent.call(lambda: threading.current_thread().name)
 
     assert threading.current_thread().name == name
+
+
+def test_a_fork_does_not_inherit_what_the_thread_holds(world: World) -> None:
+    """A child works by itself, also when the thread was in a step at the fork."""
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        over.wait(20)
+
+    holding = threading.Thread(target=world.agent.call, args=[hold])
+    world.agent.start()
+    holding.start()
+    assert held.wait(20)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(world.agent.call(lambda: 7))
+    _, status = os.waitpid(child, 0)
+    over.set()
+    holding.join(20)
+
+    assert 7 == os.waitstatus_to_exitcode(status)
 
 
 def test_a_lost_ledger_is_told_and_tried_again(

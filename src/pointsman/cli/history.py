@@ -40,13 +40,15 @@ def history(*, count: int, where: Where, as_json: bool) -> int:
 
 @click.command(
     epilog=examples(
-        "pointsman show 12",
-        "pointsman show 12 --diff | less -R",
+        "pointsman show 12 --no-diff",
+        "pointsman show 12 | less -R",
         "pointsman show 12 --json | jq '.votes[].duration_ms'",
     )
 )
 @click.argument("number", type=click.IntRange(1), shell_complete=completing.generations)
-@click.option("--diff", is_flag=True, help="And what its sources changed, by line.")
+@click.option(
+    "--diff/--no-diff", default=True, help="And what its sources changed, by line."
+)
 @reaching
 @ending
 def show(*, number: int, diff: bool, where: Where, as_json: bool) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointsman.errors import ReleaseError
+from pointsman.model import Kind
 
 if TYPE_CHECKING:
     from pointsman.model import Artifact
@@ -32,9 +33,15 @@ class Unpacked:
     one that starts with the same work directory.
     """
 
-    def __init__(self, work_dir: Path) -> None:
-        """Lay out below ``work_dir/run``; make nothing yet."""
+    def __init__(self, work_dir: Path, cache: Path | None = None) -> None:
+        """Lay out below ``work_dir/run``; make nothing yet.
+
+        ``cache`` is a folder with artifacts, each called by its digest: a module is
+        linked from there.  A service that writes to its own file damages that, too;
+        whoever reads the cache compares the digest.
+        """
         self._parent = work_dir / "run"
+        self._cache = cache
         self._lock = threading.Lock()  # guards _users and the folders
         self._users: dict[Path, int] = {}
         self._pid = os.getpid()
@@ -99,8 +106,9 @@ class Unpacked:
             if match and started(int(match[1])) != int(match[2]):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    @staticmethod
-    def _lay_out(artifact: Artifact, folder: Path) -> None:
+    def _lay_out(self, artifact: Artifact, folder: Path) -> None:
+        if artifact.kind is Kind.MODULE and self._linked(artifact, folder):
+            return
         half = folder.with_name(f".{folder.name}")
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True, mode=0o700)
@@ -110,6 +118,22 @@ class Unpacked:
             target.write_bytes(content)
         shutil.rmtree(folder, ignore_errors=True)
         half.rename(folder)
+
+    def _linked(self, artifact: Artifact, folder: Path) -> bool:
+        """Link a module from the cache, if it has it: that writes no second file."""
+        if self._cache is None:
+            return False
+        ((name, content),) = artifact.files.items()
+        cached = self._cache / artifact.digest
+        try:
+            if cached.read_bytes() != content:
+                return False
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, mode=0o700)
+            (folder / name).hardlink_to(cached)
+        except OSError:  # not there, on another disk, linked too often
+            return False
+        return True
 
 
 def started(pid: int) -> int:

@@ -161,7 +161,7 @@ def test_show_has_votes_and_the_difference(operator: Operator) -> None:
     deployed(operator, stock=stock(1))
     deployed(operator, stock=stock(2))
 
-    told = operator.run("show", "2", "--diff").out
+    told = operator.run("show", "2").out
     document = operator.ask("show", "2")
 
     assert "-VERSION = 1\n+VERSION = 2\n" in told

@@ -448,6 +448,38 @@ def test_a_reload_reaches_every_node(site: SiteFolder) -> None:
     assert ["one", "one"] == [get(one, "/erp").text, get(two, "/erp").text]
 
 
+def test_a_reload_asked_for_before_a_node_joins(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was loaded before the workers are forked may be old: they read it again."""
+    one = site.host()
+    site.write("erp.py", source("erp", "'one'"))
+    monkeypatch.setattr("pointsman.forks.serves_here", lambda: False)
+    two = site.host()
+    assert "one" == get(two, "/erp").text
+    site.write("erp.py", source("erp", "'two'"))
+    report = one.node.reload(ACTOR)
+    two.node._take_part()
+
+    assert "two" == get(two, "/erp").text
+    assert two.node.last is not None
+    assert report.request == two.node.last.request
+
+
+def test_who_starts_after_a_reload_has_followed_it(site: SiteFolder) -> None:
+    """Nobody waits for an answer of a process that read its sources later."""
+    site.write("erp.py", source("erp", "'one'"))
+    report = site.host().node.reload(ACTOR)
+    told = site.host().node.report()["reload"]
+
+    assert {
+        "number": report.request,
+        "failed": False,
+        "packages": [],
+        "problems": [],
+    } == told
+
+
 def test_a_node_that_cannot_follow_serves_what_it_can(site: SiteFolder) -> None:
     """It serves the newest generation that loads, and says that it is behind."""
     marker = site.folder / "broken"

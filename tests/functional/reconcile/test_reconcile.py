@@ -82,7 +82,9 @@ class Cluster:
         self.dead: set[str] = set()
         self.reloads: list[tuple[str, int, bool]] = []
 
-    def add(self, name: str, *, broken: Iterable[str] = ()) -> Reconciler:
+    def add(
+        self, name: str, *, broken: Iterable[str] = (), reloads: int = -1
+    ) -> Reconciler:
         self.followers[name] = Follower(set(broken))
         record = NodeRecord(
             id=name,
@@ -106,6 +108,7 @@ class Cluster:
             report=dict,
             answer=lambda question: self.ledger.answer(question.id, {"by": name}),
             reload=lambda number, confirm: self.reloads.append((name, number, confirm)),
+            reloads=reloads,
             clock=lambda: self.now,
         )
         return self.nodes[name]
@@ -330,6 +333,16 @@ def test_reloads_are_asked_once(cluster: Cluster) -> None:
 
     assert one < two
     assert [("a", two, True), ("b", two, True), ("c", two, True)] == cluster.reloads
+
+
+def test_reloads_are_asked_of_who_starts(cluster: Cluster) -> None:
+    """Who has read its sources before the request reads them again when it joins."""
+    number = cluster.ledger.request_reload(ACTOR)
+    cluster.add("early", reloads=number - 1)
+    cluster.add("late", reloads=number)
+    cluster.settle("early", "late")
+
+    assert [("early", number, False)] == cluster.reloads
 
 
 def test_questions_are_answered(cluster: Cluster) -> None:

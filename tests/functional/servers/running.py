@@ -152,6 +152,11 @@ class RunningServer:
                 start_new_session=True,
             )
         wait_for(self._answers, f"{self.name} answers")
+        wait_for(self._has_all_nodes, f"{self.name} serves from all processes")
+
+    def _has_all_nodes(self) -> bool:
+        nodes = self.control("/api/v1/nodes").document["nodes"]
+        return [one["state"] for one in nodes] == ["ready"] * self.processes
 
     def _answers(self) -> bool:
         assert self._process is not None

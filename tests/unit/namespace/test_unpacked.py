@@ -67,6 +67,27 @@ def test_what_was_laid_out_half(tmp_path: Path) -> None:
     assert b"x = 1\n" == (unpacked.place(ARTIFACT) / "crm" / "__init__.py").read_bytes()
 
 
+def test_a_module_of_the_cache_is_linked(tmp_path: Path) -> None:
+    """It takes no second file; without the right bytes there it is written."""
+    cache = tmp_path / "artifacts"
+    cache.mkdir()
+    unpacked = Unpacked(tmp_path, cache)
+    here, gone, damaged = (
+        Artifact("crm", Kind.MODULE, {"crm.py": f"x = {n}\n".encode()})
+        for n in range(3)
+    )
+    (cache / here.digest).write_bytes(b"x = 0\n")
+    (cache / damaged.digest).write_bytes(b"x = 9\n")
+    placed = [unpacked.place(one) / "crm.py" for one in (here, gone, damaged)]
+
+    assert [b"x = 0\n", b"x = 1\n", b"x = 2\n"] == [
+        path.read_bytes() for path in placed
+    ]
+    assert [2, 1, 1] == [path.stat().st_nlink for path in placed]
+    unpacked.close()
+    assert {here.digest, damaged.digest} == {path.name for path in cache.iterdir()}
+
+
 def test_sweep(tmp_path: Path) -> None:
     """Folders of dead processes go; those of living ones, and others, stay."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
