@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from cluster_processes import importable, python
+from pointsman.serving import processes
+from pointsman.serving.processes import Identity
 from pointsman.zeo import rendering
 
 ENTRY = "pointsman.zeo.command:main"
@@ -30,6 +32,7 @@ class ObjectServer:
         )
         self.conf = folder / "zeo.conf"
         self.conf.write_text(rendering.text(self.wanted))
+        self._started: list[Identity] = []
 
     @property
     def uri(self) -> str:
@@ -63,6 +66,7 @@ class ObjectServer:
             check=False,
             **more,
         )
+        self._remember()
         assert code == done.returncode, done.stdout
         said: str = done.stdout
         return said
@@ -73,15 +77,30 @@ class ObjectServer:
         return self
 
     def kill(self) -> None:
-        """End it as a power switch would, if it runs."""
+        """End it as a power switch would, if it runs; also where its folder is gone."""
+        self._remember()
+        for identity in self._started:
+            with processes.hold(identity) as handle:
+                if handle is not None:
+                    handle.send(signal.SIGKILL)
+                    assert handle.gone(20)
+
+    def _remember(self) -> None:
         with suppress(OSError, IndexError):
-            os.kill(self.pid, signal.SIGKILL)
+            pid = self.pid
+            start = processes.start_time(pid)
+            if start is not None and str(self.conf) in _line(pid):
+                self._started.append(Identity(pid, start))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+def _line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def environment() -> dict[str, str]:

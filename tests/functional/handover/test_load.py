@@ -1,11 +1,31 @@
 """Switches under load lose nothing, whatever the successor does.
 
-Each of these was broken on purpose, and the tests named beside it failed:
+What belongs to switches was broken on purpose, and the tests named beside it failed:
 
-================================================ =======================================
-what was broken                                  what failed
-================================================ =======================================
-================================================ =======================================
+============================================= ==========================================
+what was broken                               what failed
+============================================= ==========================================
+the incumbent drains before the successor     to what fails
+is ready; or stands by before
+the sockets are shut down, not looked away    lose nothing
+from, at the commit
+... or closed on stand-by                     a crash on probation
+no take-back after a death                    a crash on probation
+no take-back of one that lives                no longer ready
+the successor accepts before it is proven     no client meets what is not ready
+ready without a request, or with failures     what fails says why
+no grace, or no ``Connection: close``, on     idle connections are given up
+stand-by
+hangs, stuck threads, failures, a stop        frozen; answers nobody; no longer ready;
+not seen                                      somebody stops
+connections without a request not counted     the count is exact
+the pid file emptied first; or written after  the pid file never lies (the second in
+the desk answers                              some runs)
+the file not left at the commit               files are removed by the last one
+its second place not locked                   nobody else can take the place
+an orphan waits; no burial; a stop that       an orphan is in charge; who hangs at its
+does not follow                               end; a stop follows a commit
+============================================= ==========================================
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ def test_what_fails_says_why(site: Site, kind: str, reason: str, ended_by: str) 
     port = site.start(site.release("one"))
     before = site.pid()
 
-    outcome = site.switch(
-        site.release("two", code + "\n", behind=behind), ready_timeout=0.7
-    )
+    timeout = 0.7 if "within 0.7 s" in reason else 60
+    release = site.release("two", code + "\n", behind=behind)
+    outcome = site.switch(release, ready_timeout=timeout)
 
     assert (Result.NOT_READY, ended_by, 0) == (
         outcome.result,

@@ -254,14 +254,16 @@ def test_links_inside(root: Path, building: Building) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_what_is_no_file(building: Building, kind: str) -> None:
+def test_what_is_no_file(
+    building: Building, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A pipe or a socket cannot be released."""
     place = building.path / "lib/strange"
     if kind == "pipe":
         os.mkfifo(place)
     else:
         with socket.socket(socket.AF_UNIX) as server:
-            os.chdir(place.parent)  # a socket's path is short
+            monkeypatch.chdir(place.parent)  # a socket's path is short
             server.bind(place.name)
     with pytest.raises(ReleaseError, match="lib/strange is a device, a socket or"):
         building.seal(requires=REQUIRES)

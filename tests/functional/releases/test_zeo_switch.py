@@ -34,7 +34,9 @@ def _server(tmp_path: Path) -> Iterator[ObjectServer]:
 @pytest.fixture(name="site")
 def _site(tmp_path: Path, server: ObjectServer) -> Iterator[GuestbookSite]:
     """Give a site that serves release 1.0, and the guest book, deployed hot."""
-    site = GuestbookSite(tmp_path, server.uri)
+    own = tmp_path / "own"  # it takes its whole folder away
+    own.mkdir()
+    site = GuestbookSite(own, server.uri)
     try:
         site.serve("1.0")
         site.deploy(guestbook=service(), guestbook_entries=entry(stars=False))
