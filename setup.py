@@ -36,6 +36,7 @@ TEST = [
     "Paste",
     "pydantic",
     "pytest",
+    "pytest-xdist",
     "ruff",
     "schemathesis",
     "setuptools",

@@ -34,14 +34,15 @@ import sys
 TREE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 sys.path.insert(0, os.path.join(TREE, "lib"))
 
+MANIFEST = os.path.join(TREE, "MANIFEST.json")
+
 if __name__ == "__main__":
-    try:  # for the life of this process: a release in use is not removed
-        in_use = os.open(os.path.join(TREE, "MANIFEST.json"), os.O_RDONLY)
-        fcntl.flock(in_use, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        pass  # it is being built
-    except BlockingIOError:
-        sys.exit(f"{{TREE}} is being removed; start another release")
+    if os.path.exists(MANIFEST):  # or it is being built
+        # For the life of this process: a release in use is not removed.
+        in_use = os.open(MANIFEST, os.O_RDONLY)
+        fcntl.flock(in_use, fcntl.LOCK_SH)  # who looks has it for a moment
+        if not os.path.exists(MANIFEST):
+            sys.exit(f"{{TREE}} has just been removed; start another release")
     from {module} import {head}
 
     sys.exit({function}())

@@ -44,9 +44,11 @@ VAR = os.path.join(os.path.dirname(HERE), "shared", "var")
 
 def load(tree):
     """Return the application of a tree, which stays locked for the process's life."""
-    in_use = os.open(os.path.join(tree, "MANIFEST.json"), os.O_RDONLY)
+    manifest = os.path.join(tree, "MANIFEST.json")
+    in_use = os.open(manifest, os.O_RDONLY)
     try:
-        fcntl.flock(in_use, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(in_use, fcntl.LOCK_SH)  # who looks has it for a moment
+        os.stat(manifest)  # it may have been removed before we had the lock
         path = os.path.join(tree, "etc", "app.wsgi")
         with open(path, encoding="utf-8") as file:
             code = compile(file.read(), path, "exec", dont_inherit=True)

@@ -6,6 +6,8 @@ import fcntl
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +15,10 @@ import pytest
 from pointsman.errors import ConfigError, ReleaseError
 from pointsman.recipes.commands import chosen, offered
 from pointsman.recipes.scripts import Script
+from waiting import wait_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 KNOWN = {"site": Script("site", "site_module", "main")}
 
@@ -62,16 +65,40 @@ def test_a_tree_can_be_renamed(tree: Path) -> None:
     assert f"{moved}/lib True\n" == run(moved).stdout
 
 
+def test_who_looks_does_not_keep_a_tree_from_being_run(tree: Path) -> None:
+    """Whether a tree is in use is asked by locking it; a start waits for the answer."""
+    with waiting_to_run(tree) as started:
+        pass
+
+    assert (f"{tree}/lib True\n", "") == started.communicate()
+
+
 def test_a_tree_that_is_being_removed_is_not_run(tree: Path) -> None:
-    """Whoever removes a tree holds its lock alone; nobody starts from it any more."""
+    """Whoever removes a tree holds its lock alone until it has no name any more."""
+    with waiting_to_run(tree) as started:
+        tree.rename(tree.with_name("garbage"))
+
+    reason = f"{tree} has just been removed; start another release\n"
+    assert ("", reason) == started.communicate()
+    assert 1 == started.returncode
+
+
+@contextmanager
+def waiting_to_run(tree: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start the script of a tree that is locked while the block runs."""
+    command = [tree / "bin" / "site", tree / "MANIFEST.json"]
+    pipe = subprocess.PIPE
     with (tree / "MANIFEST.json").open() as manifest:
         fcntl.flock(manifest, fcntl.LOCK_EX)
-        done = run(tree)
+        started = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+        wait_for(lambda: is_waiting(started.pid), "the script to ask for its lock")
+        yield started
 
-    assert (1, f"{tree} is being removed; start another release\n") == (
-        done.returncode,
-        done.stderr,
-    )
+
+def is_waiting(pid: int) -> bool:
+    """Tell whether a process waits for a lock; see proc_locks(5)."""
+    locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    return any(" -> FLOCK" in line and f" {pid} " in line for line in locks)
 
 
 def test_a_tree_that_is_being_built_can_run(tree: Path) -> None:
