@@ -30,6 +30,7 @@ from bootstrap import (
 )
 
 EXAMPLES = ROOT / "examples"
+WORKERS = 2  # how many tests run at the same time
 PYTHONS = (11, 12, 13)  # the minor versions of Python 3 that the tests run on
 # A Debian package that some test needs -> a file that shows that it is there.
 SYSTEM_PACKAGES = {
@@ -60,8 +61,11 @@ def test(arguments: Sequence[str]) -> int:
     if arguments:
         return run([BIN / "test", *arguments])
     this = f"Python 3.{sys.version_info[1]}"
-    # One after the other: the functional tests fill two cores with servers, clients and
-    # reloads, under deadlines; the other Pythons are a tenth of the time beside them.
+    # Few at a time: the functional tests wait for servers, clients and reloads, under
+    # deadlines; the other Pythons are a tenth of the time beside them.
+    few = ["-n", str(min(WORKERS, os.cpu_count() or 1)), "--dist=loadfile"]
+    # The long ones come first by name, and the many small ones fill the gap at the end.
+    few.append("--no-loadscope-reorder")
     return summarise(
         [
             check("ruff check", [BIN / "ruff", "check"]),
@@ -69,7 +73,7 @@ def test(arguments: Sequence[str]) -> int:
             check("mypy", [BIN / "mypy"]),
             check("mypy examples", [BIN / "mypy", EXAMPLES], MYPYPATH=example_path()),
             check("lint-imports", [BIN / "lint-imports", "--no-logo"]),
-            check(this, [BIN / "test"], VENV / "report.xml"),
+            check(this, [BIN / "test", *few], VENV / "report.xml"),
             *(check_on(minor, python) for minor, python in other_pythons().items()),
         ]
     )

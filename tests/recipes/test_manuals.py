@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import doctest
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from recipes.buildouts import Folder, say
-from system_packages import require
+from system_packages import NO_NETWORK, require
 
 MANUALS = sorted(Path(__file__).parent.glob("*.rst"))
-NO_NETWORK = ("unshare", "-n") if os.geteuid() == 0 else ("unshare", "-rn")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

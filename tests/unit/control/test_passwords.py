@@ -76,7 +76,10 @@ def test_a_new_password_ends_what_is_remembered() -> None:
     ]
 
 
-@pytest.mark.parametrize("kept", ["", "nonsense", NOBODY, KEPT[:-1]])
+CASES = ["", "nonsense", NOBODY, KEPT[:-1]]
+
+
+@pytest.mark.parametrize("kept", CASES, ids=["none", "nonsense", "nobody", "cut"])
 def test_what_is_no_hash_is_nobodys(kept: str) -> None:
     """Whatever is in the ledger, nothing but the right hash lets anybody in."""
     known = Passwords()
