@@ -13,6 +13,7 @@ import pytest
 
 from functional.handover import site as kinds
 from functional.serving.hammer import Client, get
+from open_folders import let_everybody_in
 from pointsman.serving import processes
 from waiting import wait_for
 
@@ -224,8 +225,7 @@ def interpreter_of_others() -> str:
 def test_the_rights_are_handed_over(site: Site) -> None:
     """Of root only the first bind is needed: its successors are the other user's."""
     whoami = "import os; assert os.getuid() == os.geteuid() == 65534\n"
-    for folder in (site.folder, site.folder.parent, site.folder.parent.parent):
-        folder.chmod(0o755)
+    let_everybody_in(site.folder)
     words = ("--user", "65534", "--group", "65534", "--log-file", str(site.log))
     port = site.start(site.release("one", whoami), *words)
     first = site.pid()

@@ -13,6 +13,7 @@ import pytest
 
 from functional.handover import site as kinds
 from functional.serving.hammer import Client, LostError, get
+from open_folders import let_everybody_in
 from pointsman.errors import ReleaseError
 from pointsman.serving import handover, processes, status
 from pointsman.serving.handover import Result
@@ -278,8 +279,7 @@ def test_strangers_decide_nothing(site: Site) -> None:
     site.start(site.release("one"))
     desk = status.path_beside(site.pid_file)
     desk.chmod(0o666)
-    for folder in (site.folder, site.folder.parent, site.folder.parent.parent):
-        folder.chmod(0o755)
+    let_everybody_in(site.folder)
     code = (
         "import socket, sys\n"
         "s = socket.socket(socket.AF_UNIX)\n"

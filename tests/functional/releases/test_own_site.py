@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import subprocess
@@ -245,10 +246,15 @@ def test_apache_serves_it(own: OwnSite) -> None:
     assert 0 == users["1.1"]
 
 
-def test_the_rendered_zeo_conf_is_one(own: OwnSite) -> None:
+def test_the_rendered_zeo_conf_is_one(
+    own: OwnSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ZEO reads it as its own; the data lie in what the releases share."""
     from ZEO.runzeo import ZEOOptions
 
+    # It sets up logging as it reads.
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
     options = ZEOOptions()
     options.realize(["-C", str(own.etc("1.0", "zeo.conf"))], doc="")
     (storage,) = options.storages

@@ -184,7 +184,7 @@ def switched_and_back(kind: type[Retirement]) -> tuple[Book, int]:
             tracks.publish(number, {"shop": current})
             retiring.add([replaced])
             time.sleep(WINDOW * 10 * random.random())
-            taken = retiring.take_back(replaced.__eq__)
+            taken = retiring.take_back(lambda version: version is replaced)
             if taken is not None:
                 taken_back += 1
                 tracks.publish(number, {"shop": taken})
