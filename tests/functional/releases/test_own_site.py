@@ -257,6 +257,8 @@ def test_the_rendered_zeo_conf_is_one(
     monkeypatch.setattr(logging.root, "level", logging.root.level)
     options = ZEOOptions()
     options.realize(["-C", str(own.etc("1.0", "zeo.conf"))], doc="")
+    for handler in logging.root.handlers:
+        handler.close()
     (storage,) = options.storages
 
     assert str(own.root / "shared" / "var" / "Data.fs") == storage.config.path
