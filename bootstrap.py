@@ -59,6 +59,7 @@ SCRIPTS = {
     "buildout": "builds a release: bin/buildout -c deploy.cfg",
     "test": "runs the tests: bin/test -k routing",
     "bench": "measures the host beside other servers",
+    "soak": "simulates thousands of clusters in which everything goes wrong",
     "py": "a Python that sees everything",
     "ruff": "finds faults of style, and formats",
     "mypy": "checks types",

@@ -25,10 +25,12 @@ def version() -> str:
 
 BUILDOUT = ["zc.buildout", "zc.recipe.egg"]
 ZODB = ["ZEO", "ZODB", "zodburi"]
+POSTGRESQL = ["psycopg[binary]>=3.2"]
 # What the services below examples/ import.
 EXAMPLES = ["Flask", *ZODB]
 TEST = [
     "coverage",
+    "greenlet",  # the simulation stops code in the middle
     "hypothesis",
     "import-linter",
     "Jinja2",
@@ -102,7 +104,8 @@ setup(
     extras_require={
         "buildout": BUILDOUT,
         "examples": EXAMPLES,
-        "test": [*TEST, *BUILDOUT, *EXAMPLES, "gunicorn"],
+        "postgresql": POSTGRESQL,
+        "test": [*TEST, *BUILDOUT, *EXAMPLES, *POSTGRESQL, "gunicorn"],
         "zodb": ZODB,
     },
     entry_points={

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -48,6 +49,7 @@ class Server:
     """One server: a process, with children where it has several nodes."""
 
     nodes: ClassVar[int] = 1
+    keeps_alive: ClassVar[bool] = True  # connections, for more requests
 
     def __init__(self, ini: Path, port: int) -> None:
         self.ini, self.port = ini, port
@@ -89,6 +91,12 @@ class Server:
         """Tell whether it answers and is ready; fail when it has ended."""
         path = "/_pointsman/health/ready"
         return self.answers() and self.get(path).status_code == 200
+
+    def is_open(self) -> bool:
+        """Tell whether somebody listens; this is no request."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
 
     def answers(self) -> bool:
         """Tell whether it answers, ready or not; fail when it has ended."""
@@ -171,11 +179,54 @@ class Gunicorn(Server):
     """Two workers, each a node."""
 
     nodes = 2
+    options: ClassVar[tuple[str, ...]] = ()
 
     def command(self) -> list[str]:
-        two = ("--workers=2", "--threads=4", "--no-control-socket")
+        two = ("--workers=2", "--threads=4", "--no-control-socket", *self.options)
         bind = ("--bind", f"127.0.0.1:{self.port}", "--graceful-timeout=10")
         return python("gunicorn.app.wsgiapp:run", *two, *bind, "--paste", str(self.ini))
+
+
+class PreloadingGunicorn(Gunicorn):
+    """Makes the application in the arbiter, which then forks the workers."""
+
+    options = ("--preload",)
+
+
+class Uwsgi(Server):
+    """A master that makes the application, and forks two workers; each is a node.
+
+    It runs the system's Python, and keeps no connection open.
+    """
+
+    nodes = 2
+    keeps_alive = False
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def command(self) -> list[str]:
+        minor = sys.version_info[1]
+        plugin = f"/usr/lib/uwsgi/plugins/python3{minor}_plugin.so"
+        require(plugin, "uwsgi-plugin-python3")
+        uwsgi = require("uwsgi", "uwsgi-core")
+        two = ("--processes=2", "--threads=4", "--enable-threads", *self.options)
+        fit = ("--plugin=python3", "--master", "--die-on-term", "--need-app")
+        where = ("--http-socket", f"127.0.0.1:{self.port}", "--disable-logging")
+        return [uwsgi, *fit, *two, *where, "--ini-paste", str(self.ini)]
+
+
+class LazyUwsgi(Uwsgi):
+    """Each worker makes its application itself."""
+
+    options = ("--lazy-apps",)
+
+
+class RecyclingUwsgi(Uwsgi):
+    """Workers end after 300 requests, and others come instead.
+
+    They have one thread: with more, a worker of uWSGI that shall end hangs.
+    """
+
+    options = ("--threads=1", "--max-requests=300", "--min-worker-lifetime=1")
 
 
 class Apache(Server):
@@ -186,6 +237,11 @@ class Apache(Server):
     """
 
     nodes = 2
+    #: Lines of the configuration: every process is a node before its first request.
+    script: ClassVar[str] = """
+WSGIImportScript $FOLDER/app.wsgi process-group=site application-group=%{GLOBAL}
+WSGIScriptAlias / $FOLDER/app.wsgi process-group=site application-group=%{GLOBAL}
+"""
 
     def command(self) -> list[str]:
         minor = sys.version_info[1]
@@ -193,32 +249,75 @@ class Apache(Server):
         wsgi = modules / f"mod_wsgi.so-3.{minor}"
         require(str(wsgi), "libapache2-mod-wsgi-py3")
         apache = require("/usr/sbin/apache2", "apache2-bin")
-        folder, tree = self.ini.parent, self.ini.parent / "tree"
-        conf = Template(HTTPD).substitute(
+        folder = self.ini.parent
+        conf = Template(HTTPD.replace("SCRIPT", self.script)).substitute(
             FOLDER=folder, PORT=self.port, MODULES=modules, WSGI=wsgi.name
         )
         (folder / "httpd.conf").write_text(conf)
-        paths = [
-            p.replace(str(ROOT), str(tree), 1) if p.startswith(f"{ROOT}/") else p
-            for p in [str(folder), *importable()]
-        ]
-        script = Template(SCRIPT).substitute(PATHS=repr(paths), INI=self.ini)
+        paths = repr(self._paths())
+        script = Template(SCRIPT).substitute(PATHS=paths, INI=self.ini)
         (folder / "app.wsgi").write_text(script)
-        tree.mkdir(exist_ok=True)
-        serve = f"exec {apache} -f {folder}/httpd.conf -DFOREGROUND"
+        self.tree.mkdir(exist_ok=True)
+        serve = [apache, "-f", f"{folder}/httpd.conf", "-DFOREGROUND"]
         if os.geteuid():  # it stays who we are, and reads what we can
-            tree.rmdir()
-            tree.symlink_to(ROOT)
-            return ["sh", "-c", serve]
+            self.tree.rmdir()
+            self.tree.symlink_to(ROOT)
+            return serve
         for path in (folder, *folder.rglob("*")):
-            if path != tree:
+            if path != self.tree:
                 shutil.chown(path, "www-data", "www-data")
-        bind = f"mount --bind {ROOT} {tree}"
-        return ["unshare", "-m", "sh", "-c", f"{bind} && {serve}"]
+        return self._within_reach(serve)
+
+    @property
+    def tree(self) -> Path:
+        """Return where www-data can read the sources."""
+        return self.ini.parent / "tree"
+
+    def _paths(self) -> list[str]:
+        """Return what is imported from: ours, where www-data can read it."""
+        return [
+            p.replace(str(ROOT), str(self.tree), 1) if p.startswith(f"{ROOT}/") else p
+            for p in [str(self.ini.parent), *importable()]
+        ]
+
+    def _within_reach(self, command: list[str]) -> list[str]:
+        bind = f'mount --bind {ROOT} {self.tree} && exec "$@"'
+        return ["unshare", "-m", "sh", "-c", bind, "sh", *command]
+
+    def typed(self, *words: str) -> str:
+        """Type a command for its ledger; return what it tells on standard error.
+
+        Root becomes www-data in it, who can read the system's Python.
+        """
+        minor = sys.version_info[1]
+        python = f"/usr/bin/python3.{minor}" if not os.geteuid() else sys.executable
+        code = "import sys; from pointsman.cli import main; sys.exit(main())"
+        line = [python, "-c", code, *words, "--ledger", "--ini", str(self.ini)]
+        done = subprocess.run(
+            line if os.geteuid() else self._within_reach(line),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(self._paths())},
+            cwd=self.ini.parent,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert 0 == done.returncode, done.stdout + done.stderr
+        return done.stderr
 
     def launch(self, prefix: tuple[str, ...] = (), **environment: str) -> Self:
         # SetEnv of Apache is for requests; the daemons inherit only this.
         return super().launch(prefix, **{**environment, "PYTHONWARNINGS": "default"})
+
+
+class IdleApache(Apache):
+    """A process is no node before its first request."""
+
+    script = """
+WSGIProcessGroup site
+WSGIApplicationGroup %{GLOBAL}
+WSGIScriptAlias / $FOLDER/app.wsgi
+"""
 
 
 HTTPD = """
@@ -235,8 +334,7 @@ User www-data
 Group www-data
 WSGISocketPrefix $FOLDER/wsgi
 WSGIDaemonProcess site processes=2 threads=8 home=$FOLDER graceful-timeout=15
-WSGIImportScript $FOLDER/app.wsgi process-group=site application-group=%{GLOBAL}
-WSGIScriptAlias / $FOLDER/app.wsgi process-group=site application-group=%{GLOBAL}
+SCRIPT
 WSGIPassAuthorization On
 <Directory $FOLDER>
   Require all granted
@@ -259,5 +357,10 @@ application = loadapp("config:$INI")
 KINDS: dict[str, type[Server]] = {
     "paster": Server,
     "gunicorn": Gunicorn,
+    "gunicorn --preload": PreloadingGunicorn,
+    "uwsgi": Uwsgi,
+    "uwsgi --lazy-apps": LazyUwsgi,
+    "uwsgi --max-requests": RecyclingUwsgi,
     "apache": Apache,
+    "apache, idle": IdleApache,
 }

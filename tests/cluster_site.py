@@ -47,7 +47,6 @@ class Shop(Service):
 
 _SETTINGS = {
     "work_dir": "%(here)s/var",
-    "ledger.url": "sqlite:///%(here)s/ledger/ledger.sqlite",
     "control.token_file": "%(here)s/control.token",
     "keep_warm": "0",
 }
@@ -79,8 +78,9 @@ def digest(source: str) -> str:
 class ClusterSite:
     """Makes servers; ends those that it has made.  ``folder`` is given, and empty."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ledger_url: str = "") -> None:
         self.folder = folder
+        self.ledger_url = ledger_url or f"sqlite:///{folder}/ledger/ledger.sqlite"
         self.pickup = folder / "pickup"
         self.archives = folder / "archives"
         (folder / "ledger").mkdir(mode=0o700, exist_ok=True)
@@ -88,13 +88,21 @@ class ClusterSite:
 
     # SERVERS
 
-    def server(self, name: str = "one", kind: str = "paster", **given: str) -> Server:
+    def server(
+        self, name: str = "one", kind: str = "paster", serving: str = "", **given: str
+    ) -> Server:
         """Make a server with an ini of its own; start it yourself.
 
-        ``kind`` is paster, gunicorn or apache.  ``given`` are settings, with ``__``
-        for a dot; ``work_dir`` is shared unless it is given.
+        ``kind`` is one of `cluster_processes.KINDS`.  ``given`` are settings, with
+        ``__`` for a dot; ``work_dir`` is shared unless it is given; ``serving`` are
+        more lines of ``[server:main]``.
         """
-        settings = {**_SETTINGS, **{k.replace("__", "."): v for k, v in given.items()}}
+        own = {"ledger.url": self.ledger_url.replace("%", "%%")}
+        settings = {
+            **_SETTINGS,
+            **own,
+            **{k.replace("__", "."): v for k, v in given.items()},
+        }
         lines = [f"{k} = {v}" for k, v in settings.items()]
         port = free_port()
         ini = self.folder / f"{name}.ini"
@@ -102,7 +110,7 @@ class ClusterSite:
             "[app:main]\nuse = egg:pointsman\n"
             + "\n".join(lines)
             + "\n\n[server:main]\nuse = egg:pointsman#server\n"
-            + f"host = 127.0.0.1\nport = {port}\nthreads = 8\n"
+            + f"host = 127.0.0.1\nport = {port}\nthreads = 8\n{serving}"
         )
         made = cluster_processes.KINDS[kind](ini, port)
         self.servers.append(made)
@@ -120,11 +128,6 @@ class ClusterSite:
         self.close()
 
     # THE LEDGER
-
-    @property
-    def ledger_url(self) -> str:
-        """Return the ledger of all servers that were given no other."""
-        return f"sqlite:///{self.folder}/ledger/ledger.sqlite"
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:

@@ -1,13 +1,17 @@
-"""Named points at which a test can kill this process.  Effects.
+"""Named points at which a test can kill this process, or hold it.  Effects.
 
 ``POINTSMAN_KILL_AT=voted`` in the environment ends the process there with SIGKILL,
-as a power switch would.  Without it, a point costs one comparison.
+as a power switch would.  ``POINTSMAN_HOLD_IN=/folder`` lets it wait at each point for
+which there is a file of that name: the file gets the ending ``.held``, and is waited
+for until it is gone.  Without them, a point costs one comparison.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 from typing import Final
 
 #: Every point, in the order in which a deployment passes them.
@@ -73,9 +77,22 @@ ACTIVATION_POINTS: Final = (
 )
 
 _WANTED = os.environ.get("POINTSMAN_KILL_AT", "")
+_HOLDING = os.environ.get("POINTSMAN_HOLD_IN", "")
 
 
 def point(name: str) -> None:
-    """Be the point ``name``: end here, if a test wants it."""
+    """Be the point ``name``: end or wait here, if a test wants it."""
     if _WANTED and name == _WANTED:
         os.kill(os.getpid(), signal.SIGKILL)
+    if _HOLDING:
+        _hold(Path(_HOLDING, name))
+
+
+def _hold(wanted: Path) -> None:
+    held = wanted.with_name(f"{wanted.name}.held")
+    try:
+        wanted.rename(held)
+    except FileNotFoundError:
+        return
+    while held.exists():
+        time.sleep(0.005)

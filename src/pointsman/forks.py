@@ -17,6 +17,7 @@ waitress, ``paster``       never
 from __future__ import annotations
 
 import os
+import re
 import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _ARBITER, _WORKER = "gunicorn.arbiter", "gunicorn.workers.base"
+#: The first uWSGI in which a worker with several threads ends after its last request.
+_ENDS = (2, 0, 26)
 
 
 def serves_here() -> bool:
@@ -43,6 +46,28 @@ def serves_here() -> bool:
     # A worker is made by the arbiter, so the arbiter is further out on its stack.
     nearest = next((name for name in names if name in (_ARBITER, _WORKER)), "")
     return nearest != _ARBITER
+
+
+def is_replacement() -> bool:
+    """Tell whether this process serves in place of one that has ended.
+
+    To be asked like `serves_here`.  gunicorn counts the workers that it starts, and
+    uWSGI how often it has started each of them again.  mod_wsgi does not tell, and
+    starts the next one whichever it was.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is not None:
+        return any(
+            one["id"] == uwsgi.worker_id() and one["respawn_count"] > 0
+            for one in uwsgi.workers()
+        )
+    if getattr(sys.modules.get("mod_wsgi"), "process_group", ""):
+        return True
+    for frame in _stack():
+        worker: Any = frame.f_locals.get("self")
+        if frame.f_globals.get("__name__") == _WORKER and hasattr(worker, "age"):
+            return bool(worker.age > worker.cfg.workers)
+    return False
 
 
 def when_forked(callback: Callable[[], None]) -> None:
@@ -88,6 +113,18 @@ def _refuse_unfit_uwsgi(uwsgi: Any) -> None:
             "uWSGI forks without a master, from a process that serves itself; add "
             "master = true"
         )
+    if many and int(uwsgi.opt.get("max-requests", b"0")) and _version(uwsgi) < _ENDS:
+        raise ConfigError(
+            "this uWSGI hangs when a worker with several threads has had its "
+            "max-requests: it answers nobody and is not replaced; use "
+            "max-worker-lifetime, or one thread, or uWSGI 2.0.26"
+        )
+
+
+def _version(uwsgi: Any) -> tuple[int, ...]:
+    """Return its version: 2.0.21 of ``b"2.0.21-debian"``."""
+    words = re.findall(r"\d+", os.fsdecode(uwsgi.version))
+    return tuple(map(int, words[:3]))
 
 
 def _lazy(uwsgi: Any) -> bool:

@@ -155,7 +155,8 @@ class Ledger(Protocol):
     other.  No transaction is open while other code runs.  Every method raises
     `errors.LedgerError` when the database cannot be used: not there, read-only,
     locked for longer than the busy policy waits, full, damaged, of a newer schema.
-    Nothing is changed then.
+    Nothing is changed then; but where a server was lost in the very moment of the
+    commit, the error says that nobody knows.
 
     After a fork, a child may use the object: it opens connections of its own.
     """
@@ -228,7 +229,9 @@ class Ledger(Protocol):
         lease has ended without such proof fails the staging generation and is
         named.  A staging generation becomes active when all nodes of its ballot,
         and at least one, have voted *loaded*; failed with one *failed* vote, or
-        after its deadline; ``overdue`` is a generation whose deadline has passed by
+        after its deadline.  A node whose process the database has seen end, or whose
+        connection, is no such silent one: it leaves the ballot, and is *joining* when
+        it comes back.  ``overdue`` is a generation whose deadline has passed by
         the caller's own clock.  A ballot that all nodes have left is empty: the
         generation waits for one until its deadline, and fails then.
 
@@ -282,9 +285,12 @@ class Ledger(Protocol):
         ...
 
     def changed(self) -> bool:
-        """Tell cheaply whether another connection has written since the last call.
+        """Tell cheaply whether a node may have something to do since the last call.
 
-        From one thread only.  It may say True without reason, never False with.
+        It has when another process lets a generation begin to stage, or decides it,
+        asks something, or drains a node; a vote or a sign of life alone may be left
+        out.  From one thread only.  It may say True without reason, or a moment after
+        it was written.  Where a message gets lost, the next `observe` tells.
         """
         ...
 
@@ -296,7 +302,11 @@ class Ledger(Protocol):
         ...
 
     def join(self, node: NodeRecord, *, lease: float) -> None:
-        """Add a node, *joining*; its lease ends ``lease`` seconds from now."""
+        """Add a node, *joining*; its lease ends ``lease`` seconds from now.
+
+        One that says that it is *draining* is that from the beginning: it was
+        forgotten meanwhile, and does not forget itself what it was told.
+        """
         ...
 
     def beat(
@@ -308,26 +318,57 @@ class Ledger(Protocol):
     def ready(self, node: str, number: int) -> bool:
         """Make a node *ready*, if ``number`` is the active generation still.
 
-        It then takes part in the ballot of what is staging.
+        It then takes part in the ballot of what is staging, and has switched to
+        ``number`` at the latest now.  False, too, for one that
+        is draining: `resume` comes first.
         """
         ...
 
     def set_state(
         self, node: str, state: NodeState, *, generation: int, reason: str = ""
     ) -> None:
-        """Say that a node is behind, joining or draining; it leaves all ballots."""
+        """Say that a node is behind, joining or draining; it leaves all ballots.
+
+        One that is draining remains so, whatever it says, until `resume`; its
+        generation and reason are noted.
+        """
+        ...
+
+    def drain(self, node: str, actor: Actor) -> bool:
+        """Let a node take no new requests, and vote no more; False if it does so.
+
+        It goes on following what is active, for those who still ask it.
+
+        Raises:
+            Refused: 404, there is no such node.
+
+        """
+        ...
+
+    def resume(self, node: str, actor: Actor) -> bool:
+        """End that: the node is *joining*, until it is `ready`; False if it was not.
+
+        Raises:
+            Refused: 404, there is no such node.
+
+        """
         ...
 
     def leave(self, node: str) -> None:
         """Forget a node: it leaves all ballots, and `advance` is done."""
         ...
 
-    def nodes(self) -> tuple[NodeRecord, ...]:
-        """Return all nodes, by host and pid; also those whose lease has ended."""
+    def nodes(self, host: str = "") -> tuple[NodeRecord, ...]:
+        """Return all nodes, by host and pid; also those whose lease has ended.
+
+        Those of one host, where that is given: what each node asks all the time.
+        """
         ...
 
     def vote(self, vote: Vote, number: int) -> None:
         """Record the vote of a node of the ballot, and do as `advance` does.
+
+        While votes are missing, nothing but a refusal is decided here.
 
         Nothing happens when the node is not in the ballot, has voted, or the
         generation is not staging any more.  ``voted_at`` is set here.

@@ -6,12 +6,14 @@ import atexit
 import logging
 import os
 import threading
+import time
 import weakref
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pointsman import forks, identity, planning, reporting
-from pointsman.agent import Agent
+from pointsman.agent import AGAIN, Agent
 from pointsman.artifacts import Artifacts
 from pointsman.deployments import Deployments
 from pointsman.directories import Directories
@@ -104,11 +106,15 @@ class Node:
 
     # THE START
 
-    def start(self) -> Report:
+    def start(self) -> None:
         """Load what the ledger and the sources want, before the first request.
 
-        What fails is reported and left out.  In a process that only loads for
-        workers to be forked, each of them becomes a node of its own.
+        What fails is reported and left out.  In a process that only makes the
+        application for workers to be forked, nothing is loaded: what a service starts,
+        threads above all, would not be there in them.  Each becomes a node of its own.
+
+        A worker that comes in place of another, while the ledger cannot be used, ends,
+        and leaves it to the next one: to raise would end all of gunicorn.
 
         Raises:
             ConfigError: the service list cannot be read at all, or the work
@@ -117,15 +123,30 @@ class Node:
 
         """
         self._machinery.get_ready()
+        if not forks.serves_here():
+            with closing(ledger_of(self.settings)):
+                pass  # only to be told at once when it cannot be used
+            forks.when_forked(self._start_or_end)
+        elif forks.is_replacement():
+            self._start_or_end()
+        else:
+            self._start()
+
+    def _start(self) -> None:
         self.pid = os.getpid()
         self._machinery.claims.use(self.ledger, writes=True)
-        report = self.reload()
+        self.reload()
         _running.add(self)
-        if forks.serves_here():
-            self._take_part()
-        else:
-            forks.when_forked(self._take_part_after_fork)
-        return report
+        self._take_part()
+
+    def _start_or_end(self) -> None:
+        try:
+            self._start()
+        except LedgerError as error:
+            _log.error("this worker ends, and another will try: %s", error)
+            time.sleep(AGAIN)  # or the server would do nothing but start workers
+            logging.shutdown()
+            os._exit(1)
 
     def _open(self) -> Local:
         """Open the ledger, and build what needs it."""
@@ -175,12 +196,6 @@ class Node:
             importers=self._importers,
         )
         self._directories.start()
-
-    def _take_part_after_fork(self) -> None:
-        try:
-            self._take_part()
-        except LedgerError:
-            _log.exception("this worker does not take part in deployments")
 
     def _is_alive(self, node: str) -> bool:
         return identity.is_alive(node, self.ledger.nodes())
@@ -331,6 +346,11 @@ class Node:
         return self._reconciler.behind if self._reconciler is not None else ""
 
     @property
+    def draining(self) -> bool:
+        """Tell whether new requests should go elsewhere; those that come are served."""
+        return self._reconciler is not None and self._reconciler.draining
+
+    @property
     def cut_off(self) -> str:
         """Return why the ledger cannot be used at this moment; "" if it can."""
         return self._agent.cut_off
@@ -370,6 +390,12 @@ class Node:
         return self._machinery.runtime.watch.leaks(collect=collect)
 
     # THE END
+
+    def drain(self) -> None:
+        """Be not ready any more, and vote no more; go on serving.  Does not block."""
+        if self._reconciler is not None:
+            self._reconciler.drain()
+            self._agent.wake()
 
     def close(self) -> None:
         """Stop all services and let go of everything; serves nothing afterwards."""

@@ -21,6 +21,7 @@ nobody decides          takes nodes that are gone off the ballot; sees the
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,10 @@ _log = logging.getLogger(__name__)
 
 #: How often a ballot that does not end is looked at more closely, in seconds.
 LOOK = 0.25
+
+#: Of more voters than this each looks less often, so that all of them together keep
+#: the ledger's lock no longer than so many would: who decides needs it, too.
+CROWD = 16
 
 #: How many signs of life go into one lease.
 BEATS = 3
@@ -87,6 +92,9 @@ class Reconciler:
         self._clock = clock
         self._cannot: int | None = None  # the active generation that does not load
         self.behind = ""  # why: for `health/ready`
+        self._behind_in_full = ""  # with the traceback
+        self.draining = False  # takes no new requests, as far as is known
+        self._ending = False  # and will never again
         self._first_seen: tuple[int, float] = (0, 0.0)  # of what is staging
         self._looked = self._beaten = self._clock() - 3600.0
         self._until = 0.0  # when the time of what is staged here is over
@@ -96,6 +104,14 @@ class Reconciler:
     def leave(self) -> None:
         """Let the others go on without this node."""
         self._ledger.leave(self.node.id)
+
+    def drain(self) -> None:
+        """Take no new requests from now on, and vote no more: the end is near.
+
+        Any thread; the others hear of it with the next `step`.
+        """
+        self._ending = True  # first: a step in between makes the other of it
+        self.draining = True
 
     def retry(self) -> None:
         """Try an active generation again that could not be loaded."""
@@ -115,16 +131,34 @@ class Reconciler:
             self._introduce(seen)
             return 0.0
         self._let_go(seen)
-        if self._follow(seen, seen.me) or self._vote(seen) or self._asked(seen):
+        self._drain(seen.me)
+        if self._follow(seen, seen.me):
+            return 0.0
+        # Before a load, which may take long and be followed by others; and before a
+        # decision: where the ledger was away, leases have ended.
+        self._beat(seen)
+        if self._vote(seen) or self._asked(seen):
             return 0.0
         self._decide(seen)
-        self._beat(seen)
         return self._pause(seen)
 
     def _introduce(self, seen: Observation) -> None:
-        self._ledger.join(self.node, lease=self._lease)
+        """Join; one that was drained, and then forgotten, was not told to resume."""
+        state = NodeState.DRAINING if self.draining else NodeState.JOINING
+        self._ledger.join(replace(self.node, state=state), lease=self._lease)
         if self.reloads < 0:
             self.reloads = seen.reloads
+
+    def _drain(self, me: NodeRecord) -> None:
+        """See whether this node is drained; tell the others when it ends."""
+        known = me.state is NodeState.DRAINING
+        if self._ending and not known:
+            number = self._local.number
+            self._ledger.set_state(me.id, NodeState.DRAINING, generation=number)
+        before, self.draining = self.draining, known or self._ending
+        if self.draining != before:
+            _log.info("takes %s requests", "no new" if self.draining else "new")
+            self.tell()
 
     # WHAT IS ACTIVE
 
@@ -146,7 +180,7 @@ class Reconciler:
             faults.point("recorded")
             return True
         if self._cannot == seen.active:
-            return False
+            return self._be_behind(me)
         if self._local.staged is not None:
             self._local.discard()
         contents = self._contents(seen.active)
@@ -155,8 +189,12 @@ class Reconciler:
         return True
 
     def _be_ready(self, seen: Observation, me: NodeRecord) -> bool:
-        fit = me.state is NodeState.READY and me.generation == seen.active
-        if (fit and self._has_a_vote(seen)) or me.state is NodeState.DRAINING:
+        serves = me.generation == seen.active
+        if self.draining:
+            if not serves:
+                self._ledger.switched(self.node.id, seen.active)
+            return not serves
+        if serves and me.state is NodeState.READY and self._has_a_vote(seen):
             return False
         self._ledger.ready(self.node.id, seen.active)
         return True
@@ -192,12 +230,23 @@ class Reconciler:
             self._local.number,
             reason,
         )
+        self._behind_in_full = f"{self.behind}\n{failed[0].traceback}".rstrip()
+        self._say_behind()
+
+    def _say_behind(self) -> None:
         self._ledger.set_state(
             self.node.id,
             NodeState.BEHIND,
             generation=self._local.number,
-            reason=f"{self.behind}\n{failed[0].traceback}".rstrip(),
+            reason=self._behind_in_full,
         )
+
+    def _be_behind(self, me: NodeRecord) -> bool:
+        """Say it anew where the ledger does not know: after a drain, after a gap."""
+        if me.state is not NodeState.JOINING:
+            return False
+        self._say_behind()
+        return True
 
     # WHAT IS STAGING
 
@@ -255,12 +304,14 @@ class Reconciler:
             return
         if self._first_seen[0] != seen.staging.number:
             self._first_seen = (seen.staging.number, now)
-        if now - self._looked < LOOK:
+            self._looked = now  # most are decided by votes before that
+        if now - self._looked < _patience(seen.staging):
             return
         self._looked = now
         late = now - self._first_seen[1] > _allowed(seen.staging)
         overdue = seen.staging.number if late else None
-        self._ledger.advance(self._gone(self._ledger.nodes()), overdue=overdue)
+        gone = self._gone(self._ledger.nodes(self.node.host))
+        self._ledger.advance(gone, overdue=overdue)
 
     # SIGNS OF LIFE
 
@@ -279,9 +330,9 @@ class Reconciler:
         now = self._clock()
         if now - self._beaten < self._lease / BEATS:
             return
-        self._beaten = now
         self._ledger.beat(self.node.id, lease=self._lease, report=self._report())
-        gone = self._gone(self._ledger.nodes())
+        self._beaten = now
+        gone = self._gone(self._ledger.nodes(self.node.host))
         if gone:
             self._ledger.advance(gone)
         if self._pruned != seen.active:
@@ -294,10 +345,14 @@ class Reconciler:
 
     def _pause(self, seen: Observation) -> float:
         if seen.staging is not None:
-            return LOOK
+            return _patience(seen.staging)
         if seen.queued:
             return 0.0
         return max(0.0, self._beaten + self._lease / BEATS - self._clock())
+
+
+def _patience(staging: Generation) -> float:
+    return LOOK * max(1.0, len(staging.votes) / CROWD)
 
 
 def _allowed(staging: Generation) -> float:

@@ -21,14 +21,21 @@ _log = logging.getLogger("pointsman.node")
 
 def readiness(node: Node) -> tuple[bool, dict[str, object]]:
     """Tell whether requests should come to a node, and why not."""
-    ready = node.last is not None and not node.behind
-    status = "ready" if ready else ("behind" if node.behind else "starting")
+    status = _status(node)
     detail: dict[str, object] = {"status": status, "generation": node.generation}
     if node.cut_off:
         detail["ledger"] = node.cut_off
     if node.behind:
         detail["reason"] = node.behind
-    return ready, detail
+    return status == "ready", detail
+
+
+def _status(node: Node) -> str:
+    if node.draining:
+        return "draining"
+    if node.behind:
+        return "behind"
+    return "starting" if node.last is None else "ready"
 
 
 def report(node: Node) -> dict[str, object]:

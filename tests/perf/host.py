@@ -248,7 +248,7 @@ def hosting(
 
 @contextmanager
 def cluster(
-    number: int, *, rehearse: bool, gunicorn: bool = False
+    number: int, *, rehearse: bool, gunicorn: bool = False, settings: str = ""
 ) -> Iterator[Sequence[HostProcess]]:
     """Serve from several processes with one ledger, when all of them are ready.
 
@@ -257,7 +257,7 @@ def cluster(
     """
     with tempfile.TemporaryDirectory(prefix="pointsman-") as name, ExitStack() as stack:
         folder = Path(name)
-        configure(folder, rehearse=rehearse)
+        configure(folder, rehearse=rehearse, settings=settings)
         workers = number if gunicorn else 0
         hosts = [
             stack.enter_context(serving(folder, workers))

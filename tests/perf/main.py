@@ -8,7 +8,19 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perf import call, deploy, idle, load, release, reload, servers, soak, thousand
+from perf import (
+    balancer,
+    call,
+    cluster,
+    deploy,
+    idle,
+    load,
+    release,
+    reload,
+    servers,
+    soak,
+    thousand,
+)
 from perf.table import Table, machine
 from pointsman.errors import did_you_mean
 
@@ -54,6 +66,11 @@ BENCHMARKS = (
         deploy.measure,
     ),
     Benchmark(
+        "cluster",
+        "8 processes on PostgreSQL: deployments, idle nodes, 200 voters (minutes)",
+        cluster.measure,
+    ),
+    Benchmark(
         "thousand",
         "start and deployment with 1,000 packages in the ledger (minutes)",
         thousand.measure,
@@ -62,6 +79,12 @@ BENCHMARKS = (
         "release",
         "50 switches of releases under load, crashes, start and stop (minutes)",
         release.measure,
+    ),
+    Benchmark(
+        "balancer",
+        "200 deployments, or -n, behind HAProxy, nodes killed every 20 (minutes)",
+        balancer.measure,
+        counts=True,
     ),
     Benchmark("idle", "what a host takes that nobody asks", idle.measure),
     Benchmark(
@@ -131,6 +154,6 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="how many deployments soak makes",
+        help="how many deployments soak and balancer make",
     )
     return parser

@@ -39,6 +39,44 @@ def test_daemon_mode_of_mod_wsgi_serves(
     assert forks.serves_here()
 
 
+def uwsgi(version: bytes, **options: bytes) -> SimpleNamespace:
+    """Return the module that uWSGI offers, in a worker."""
+    found = {key.replace("_", "-"): value for key, value in options.items()}
+    return SimpleNamespace(
+        opt=found, version=version, numproc=2, masterpid=lambda: 1, worker_id=lambda: 1
+    )
+
+
+def test_uwsgi_that_would_hang_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With threads, a worker of an old uWSGI does not survive its last request."""
+    old = uwsgi(b"2.0.21-debian", threads=b"4", max_requests=b"1000")
+    monkeypatch.setitem(sys.modules, "uwsgi", old)
+
+    with pytest.raises(ConfigError, match="use max-worker-lifetime, or one thread"):
+        forks.refuse_unfit_server()
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [
+        (b"2.0.26", {"threads": b"4", "max_requests": b"1000"}),
+        (b"2.0.21-debian", {"threads": b"1", "max_requests": b"1000"}),
+        (b"2.0.21-debian", {"threads": b"4", "max_requests": b"0"}),
+        (b"2.0.21-debian", {"threads": b"4", "max_worker_lifetime": b"60"}),
+    ],
+)
+def test_uwsgi_that_recycles_is_taken(
+    monkeypatch: pytest.MonkeyPatch, version: bytes, options: dict[str, bytes]
+) -> None:
+    """Where workers end as they should, they may."""
+    module = uwsgi(version, enable_threads=b"true", **options)
+    monkeypatch.setitem(sys.modules, "uwsgi", module)
+
+    forks.refuse_unfit_server()
+
+    assert forks.serves_here()
+
+
 CHILD = """
 import os
 from pointsman import forks

@@ -8,11 +8,13 @@ from click.shell_completion import get_completion_class
 import pointsman
 from pointsman.cli import (
     checking,
+    copying,
     damage,
     deploying,
     history,
     init,
     looking,
+    nodes,
     packing,
     people,
     releases,
@@ -62,6 +64,9 @@ def completion(shell: str) -> None:
     click.echo(kind(main, {}, "pointsman", "_POINTSMAN_COMPLETE").source())
 
 
+for part in (copying.copy, copying.backup, copying.restore):
+    damage.ledger.add_command(part)
+
 for command in (
     init.init,
     checking.check,
@@ -74,6 +79,7 @@ for command in (
     looking.services,
     looking.nodes,
     looking.threads,
+    nodes.node,
     history.history,
     history.show,
     history.events,

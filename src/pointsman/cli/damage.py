@@ -33,7 +33,11 @@ def of(settings: Settings) -> tuple[str, ...]:
 
 
 @click.group(
-    no_args_is_help=True, epilog=examples("pointsman ledger check --ini deploy.ini")
+    no_args_is_help=True,
+    epilog=examples(
+        "pointsman ledger check --ini deploy.ini",
+        "pointsman ledger backup /backup/site.ledger",
+    ),
 )
 def ledger() -> None:
     """Look after the database of generations itself."""

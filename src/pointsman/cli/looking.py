@@ -95,7 +95,7 @@ def threads(*, node: str, where: Where, as_json: bool) -> int:
     the pid.
     """
     with reached(where) as cluster:
-        name = _named(cluster, node)
+        name = named(cluster, node)
         document = cluster.threads(name)
     if as_json:
         tables.print_json(document)
@@ -104,7 +104,13 @@ def threads(*, node: str, where: Where, as_json: bool) -> int:
     return 0
 
 
-def _named(cluster: Reached, word: str) -> str:
+def named(cluster: Reached, word: str) -> str:
+    """Return the node that is meant: by its name, pid, or the beginning of its name.
+
+    Raises:
+        Refused: 404, there is none; 409, it can be any of several.
+
+    """
     known: Sequence[Document] = cluster.nodes()["nodes"]
     for test in (_is_whole, _is_pid, _is_beginning):
         found = [one["node"] for one in known if test(one, word)]

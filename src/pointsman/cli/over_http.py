@@ -166,6 +166,16 @@ class OverHttp:
     def _get(self, path: str, **params: Any) -> Document:
         return self._line.ask("GET", API + path, params=params).done()
 
+    # NODES
+
+    def drain(self, node: str) -> Document:
+        """Let a node take no new requests; see `reached.Reached`."""
+        return self._line.ask("POST", f"{API}/nodes/{_segment(node)}/drain").done()
+
+    def resume(self, node: str) -> Document:
+        """End that; see `reached.Reached`."""
+        return self._line.ask("POST", f"{API}/nodes/{_segment(node)}/resume").done()
+
     # PEOPLE
 
     def tokens(self) -> Document:

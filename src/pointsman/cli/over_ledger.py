@@ -170,6 +170,22 @@ class OverLedger(LedgerView):
             entries = self._received(uploads, progress)
             return documents.plan(self._deployments.plan(entries, remove))
 
+    # NODES
+
+    def drain(self, node: str) -> Document:
+        """Let a node take no new requests; see `reached.Reached`."""
+        return self._moved(node, self._ledger.drain(node, self._actor))
+
+    def resume(self, node: str) -> Document:
+        """End that; see `reached.Reached`."""
+        return self._moved(node, self._ledger.resume(node, self._actor))
+
+    def _moved(self, node: str, changed: bool) -> Document:  # noqa: FBT001
+        for one in self.nodes()["nodes"]:
+            if one["node"] == node:
+                return {**one, "changed": changed}
+        raise Refused(404, "Not Found", f"the node {node!r} has just ended")
+
     # PEOPLE
 
     def create_token(

@@ -94,7 +94,7 @@ def print_nodes(nodes: Iterable[Mapping[str, Any]]) -> None:
     )
     for one in found:
         report = one["report"]
-        state = one["state"] if one["alive"] else "gone"
+        state = one["state"] if one["alive"] else "lease ended"
         lease = tables.local(one["lease_until"])[11:]
         table.add_row(
             tables.text(one["host"]),

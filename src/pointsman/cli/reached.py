@@ -125,6 +125,16 @@ class Reached(Protocol):
         """Return the audit log, the newest first."""
         ...
 
+    # NODES
+
+    def drain(self, node: str) -> Document:
+        """Let a node take no new requests; its document, and whether that is new."""
+        ...
+
+    def resume(self, node: str) -> Document:
+        """End that; its document, and whether that is new."""
+        ...
+
     # PEOPLE
 
     def tokens(self) -> Document:

@@ -24,7 +24,7 @@ _STYLES = {
     "queued": "yellow",
     "ready": "green",
     "behind": "bold red",
-    "gone": "red",
+    "lease ended": "red",
     "stopped": "yellow",
     "valid": "green",
     "revoked": "dim",

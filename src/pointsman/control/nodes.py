@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from webob import Response
 
-    from pointsman.cluster import NodeRecord
+    from pointsman.cluster import Actor, NodeRecord
     from pointsman.control.call import Call
     from pointsman.model import Report
 
@@ -53,6 +53,29 @@ def threads(call: Call) -> Response:
         )
         raise Refused(HTTPStatus.GATEWAY_TIMEOUT, "Gateway Timeout", detail)
     return responses.of_json({"node": node, **told})
+
+
+def drain(call: Call) -> Response:
+    """Let a node be not ready and vote no more; it serves those who still come."""
+    return _moved(call, call.node.ledger.drain)
+
+
+def resume(call: Call) -> Response:
+    """Let a drained node take requests and vote again."""
+    return _moved(call, call.node.ledger.resume)
+
+
+def _moved(call: Call, move: Callable[[str, Actor], bool]) -> Response:
+    call.who.may_change_all()
+    name = call.path["node"]
+    changed = move(name, call.actor)
+    call.node.wake()
+    ledger = call.node.ledger
+    now = ledger.observe("").now
+    found = [documents.node(each, now) for each in ledger.nodes() if each.id == name]
+    if not found:  # it ended in this moment
+        raise Refused(HTTPStatus.NOT_FOUND, "Not Found", f"there is no node {name!a}")
+    return responses.of_json({**found[0], "changed": changed})
 
 
 def _ask(call: Call, nodes: Iterable[str], what: str) -> dict[str, dict[str, Any]]:
@@ -182,6 +205,17 @@ ROUTES = (
         threads,
         {200: "Threads"},
         (404, 503, 504),
+    ),
+    *(
+        Route(
+            "POST",
+            f"/api/v1/nodes/{{node}}/{word}",
+            Role.DEPLOYER,
+            move,
+            {200: "MovedNode"},
+            (404, 503),
+        )
+        for word, move in (("drain", drain), ("resume", resume))
     ),
     Route(
         "GET", "/api/v1/leaks", Role.VIEWER, leaks, {200: "Leaks"}, (400,), (_COLLECT,)

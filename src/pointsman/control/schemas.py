@@ -139,6 +139,21 @@ _PASSWORD: Final[Schema] = {
     "writeOnly": True,
 }
 _NOTE: Final[Schema] = {"type": "string", "maxLength": 500}
+_NODE = _object(
+    node=_TEXT,
+    host=_TEXT,
+    pid=_NUMBER,
+    release=_TEXT,
+    python=_TEXT,
+    state={"enum": ["joining", "ready", "behind", "draining"]},
+    generation=_NUMBER,
+    serves=_YES_NO,
+    alive=_YES_NO,
+    joined_at=_TIME,
+    lease_until=_TIME,
+    reason=_TEXT,
+    report=_ANY,
+)
 
 SCHEMAS: Final[dict[str, Schema]] = {
     # what is answered
@@ -190,25 +205,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             )
         )
     ),
-    "Nodes": _object(
-        nodes=_list(
-            _object(
-                node=_TEXT,
-                host=_TEXT,
-                pid=_NUMBER,
-                release=_TEXT,
-                python=_TEXT,
-                state={"enum": ["joining", "ready", "behind", "draining"]},
-                generation=_NUMBER,
-                serves=_YES_NO,
-                alive=_YES_NO,
-                joined_at=_TIME,
-                lease_until=_TIME,
-                reason=_TEXT,
-                report=_ANY,
-            )
-        )
-    ),
+    "Nodes": _object(nodes=_list(_NODE)),
+    "MovedNode": _and(_NODE, changed=_YES_NO),
     "Threads": _object(node=_TEXT),
     "Leaks": _object(leaks=_list(_ANY)),
     "Reload": _and(_REPORT, nodes=_list(_ANY), late=_list(_TEXT)),

@@ -6,18 +6,21 @@
 `generations`         proposals and records
 `ballots`             what is decided about them, and when
 `decisions`           how: pure functions
-`nodes`               who serves; votes, questions
+`nodes`               who serves; votes
+`questions`           what they are asked
 `artifacts`           the bytes
 `directories`         what scanned directories showed
 `people`              tokens, the lock, the audit log
 `users`               those who sign in with a password
 `pruning`             what goes
-`database`, `sqlite`  what differs between databases
+`copying`, `backups`  all of it, elsewhere
+`database`            what differs between databases: `sqlite`, `postgresql`
 ====================  =========================================================
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -34,10 +37,14 @@ from pointsman.ledger.whole import SqlLedger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy import URL
+
     from pointsman.interfaces import Ledger
+    from pointsman.ledger.copying import Copied
+    from pointsman.ledger.database import Database
     from pointsman.settings import Settings
 
-__all__ = ["has_ledger", "ledger_of", "ledger_url", "open_ledger"]
+__all__ = ["copy_ledger", "has_ledger", "ledger_of", "ledger_url", "open_ledger"]
 
 
 #: After how many seconds of silence no vote of a node is waited for.
@@ -47,12 +54,13 @@ ABSENT_AFTER: Final = 60.0
 def open_ledger(
     url: str,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     absent_after: float = ABSENT_AFTER,
 ) -> Ledger:
     """Open a ledger by its SQLAlchemy URL; make or migrate it where needed.
 
-    ``clock`` gives seconds since the epoch.  A node that has been silent for
+    ``clock`` gives seconds since the epoch; without it the database does: for a file,
+    that is this machine.  A node that has been silent for
     ``absent_after`` seconds is left out of the ballots that are opened here; until
     then its silence fails what is deployed, because it may be serving.  Blocks while
     another process migrates.
@@ -61,23 +69,69 @@ def open_ledger(
         LedgerError: it cannot be used, is damaged, or of a newer program.
 
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise LedgerError(url, "this is no URL of a database") from error
-    if parsed.get_backend_name() != "sqlite":
-        reason = (
-            f"{parsed.get_backend_name()} is not supported yet; a file is, like "
-            "sqlite:////srv/site/var/ledger.sqlite"
-        )
-        raise LedgerError(parsed.render_as_string(), reason)
-    database = Sqlite(parsed, clock)
+    return SqlLedger(_opened(_parsed(url), clock), absent_after)
+
+
+def copy_ledger(
+    source: str, target: str, on_table: Callable[[str], None] = lambda _: None
+) -> Copied:
+    """Copy a ledger into another one, which is new or made; see `copying.copy`.
+
+    Raises:
+        LedgerError: the source is not there, or see there.
+
+    """
+    from pointsman.ledger.copying import copy  # noqa: PLC0415 - few processes need it
+
+    url = _parsed(source)
+    if url.drivername == "sqlite" and not Path(str(url.database)).is_file():
+        raise LedgerError(source, f"there is no file {url.database}")
+    with (
+        contextlib.closing(_opened(url, None)) as first,
+        contextlib.closing(_opened(_parsed(target), None)) as second,
+    ):
+        return copy(first, second, on_table)
+
+
+def _opened(url: URL, clock: Callable[[], float] | None) -> Database:
+    database = _database(url, clock)
     try:
         prepare(database)
     except BaseException:
         database.close()
         raise
-    return SqlLedger(database, absent_after)
+    return database
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise LedgerError(url, "this is no URL of a database") from error
+
+
+def _database(url: URL, clock: Callable[[], float] | None) -> Database:
+    if url.drivername == "sqlite":
+        return Sqlite(url, clock or time.time)
+    if url.drivername in {"postgresql", "postgresql+psycopg"}:
+        return _postgresql(url, clock)
+    reason = (
+        f"{url.drivername} is not known; there are sqlite:////srv/site/ledger.sqlite "
+        "and postgresql://user@host/database"
+    )
+    raise LedgerError(url.render_as_string(), reason)
+
+
+def _postgresql(url: URL, clock: Callable[[], float] | None) -> Database:
+    try:  # a site with a file needs no psycopg
+        from pointsman.ledger.postgresql import Postgresql  # noqa: PLC0415
+    except ImportError as error:
+        reason = (
+            f"psycopg cannot be imported ({error}); install pointsman[postgresql], or "
+            "psycopg[binary]"
+        )
+        raise LedgerError(url.render_as_string(), reason) from error
+    return Postgresql(url, clock)
 
 
 def ledger_url(settings: Settings) -> str:

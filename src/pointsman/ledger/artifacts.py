@@ -120,6 +120,7 @@ class Artifacts(Part):
                 )
             incoming.written += len(pieces)
             if last:
+                self._lock(connection)  # two may finish the same at one moment
                 _finish(connection, row, incoming, now)
             return row
 

@@ -5,6 +5,7 @@ Each method here is called within a transaction that has locked that row.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
@@ -39,7 +40,7 @@ from pointsman.ledger.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy import Connection
 
@@ -200,6 +201,21 @@ _FORGET_NODE: Final = delete(node).where(node.c.id == bindparam("who"))
 _FORGET_QUESTIONS: Final = delete(question).where(question.c.node == bindparam("who"))
 
 
+#: Why a node does not count that may be gone: it is listed until it is, or returns.
+CUT_OFF: Final = "its connection to the ledger has ended, and no sign of life came"
+
+_CUT_OFF: Final = (
+    update(node)
+    .where(node.c.id == bindparam("who"), node.c.state == NodeState.READY)
+    .values(state=NodeState.JOINING, reason=bindparam("why"))
+)
+
+
+def _counted(row: Any, lost: Mapping[str, bool]) -> Vote:
+    left = row.departure or (CUT_OFF if lost.get(row.node) else "")
+    return Vote(row.node, row.loaded, row.reason, left=left)
+
+
 class Ballots(Part):
     """What is decided, and what begins then."""
 
@@ -245,13 +261,38 @@ class Ballots(Part):
         }
         if any(leases[row.node] < row.lease_until for row in known):
             connection.execute(_BOUND_LEASES, {"now": now})
+        lost = self._lost(connection, number, known, now)
+        for name, is_lost in lost.items():
+            leases[name] = now if is_lost else math.inf
         return decisions.verdict(
-            [Vote(r.node, r.loaded, r.reason, left=r.departure) for r in rows],
+            [_counted(row, lost) for row in rows],
             leases,
             now=now,
             deadline=deadline,
             overdue=overdue == number,
         )
+
+    def _lost(
+        self, connection: Connection, number: int, rows: Iterable[Any], now: float
+    ) -> dict[str, bool]:
+        """Return the silent ones nobody vouches for; those that are lost depart.
+
+        They are gone, or cut off: whoever comes back joins what is decided then.
+        """
+        silent = [
+            row.node
+            for row in rows
+            if not row.departure
+            and decisions.is_silent(row.lease_until, row.lease, now)
+        ]
+        if not silent:
+            return {}
+        found = self._database.lost(connection, silent)
+        for name in sorted(name for name, is_lost in found.items() if is_lost):
+            connection.execute(_DEPART, {"of": number, "who": name, "why": CUT_OFF})
+            connection.execute(_CUT_OFF, {"who": name, "why": CUT_OFF})
+            self._note(connection, Actor(f"node {name}"), "node cut off", name)
+        return found
 
     def _activate(self, connection: Connection, number: int) -> int:
         values = {"of": number, "now": self._database.now(connection)}
@@ -262,6 +303,7 @@ class Ballots(Part):
             connection.execute(end, {"of": number, "from_now": number})
             connection.execute(begin, {"of": number})
         self._note_decision(connection, number, "active")
+        self._tell(connection)
         return number
 
     def _fail(self, connection: Connection, number: int, reason: str) -> None:
@@ -271,6 +313,7 @@ class Ballots(Part):
 
     def _end_staging(self, connection: Connection) -> None:
         connection.execute(_NOT_STAGING)
+        self._tell(connection)
 
     def _note_decision(
         self, connection: Connection, number: int, what: str, detail: str = ""
@@ -314,6 +357,7 @@ class Ballots(Part):
         connection.execute(_BOUND_LEASES, {"now": now})
         ballot = {"failures": [], "absent": self._absent_after}
         connection.execute(_OPEN_BALLOT, {**values, **ballot})
+        self._tell(connection)
 
     def _depart(
         self, connection: Connection, name: str, staging: int | None, why: str

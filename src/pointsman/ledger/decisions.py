@@ -28,6 +28,11 @@ def bounded(until: float, length: float, now: float) -> float:
     return min(until, now + length)
 
 
+def is_silent(until: float, length: float, now: float) -> bool:
+    """Tell whether a sign of life that was due did not come: half a lease is over."""
+    return bounded(until, length, now) - now < length / 2
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a ballot has come to: *staging* goes on, *active*, or *failed*."""

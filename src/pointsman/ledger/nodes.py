@@ -1,4 +1,4 @@
-"""Nodes, their votes, and what they are asked.  Effects."""
+"""Nodes, and their votes.  Effects."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, delete, exists, func, insert, null, select, update
 
-from pointsman.cluster import Actor, NodeState, Observation, Question, State
-from pointsman.errors import Refused
-from pointsman.ledger.ballots import Ballots
+from pointsman.cluster import Actor, NodeState, Observation, State
+from pointsman.ledger.questions import STATE_OF, Questions, known_state, open_questions
 from pointsman.ledger.records import ALL_NODES, node_of, one_generation
 from pointsman.ledger.schema import cluster, generation, node, question, vote
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
     from pointsman.cluster import NodeRecord, Vote
     from pointsman.interfaces import Hints
-
-#: For how long a question is remembered, in seconds.
-REMEMBERED: Final = 3600.0
 
 _WHO: Final[Any] = bindparam("who")
 _NOW: Final[Any] = bindparam("now")
@@ -44,12 +40,7 @@ _LOOK: Final = (
     .select_from(cluster.outerjoin(node, node.c.id == _WHO))
     .where(cluster.c.id == 1)
 )
-_QUESTIONS: Final = (
-    select(question.c.id, question.c.node, question.c.what)
-    .where(question.c.node == _WHO, question.c.answer.is_(None))
-    .where(question.c.asked_at.between(_NOW - REMEMBERED, _NOW + REMEMBERED))
-    .order_by(question.c.id)
-)
+_OF_HOST: Final = ALL_NODES.where(node.c.host == bindparam("of_host"))
 _SET_NODE: Final = update(node).where(node.c.id == _WHO)
 _DELETE: Final = delete(node).where(node.c.id == _WHO)
 _JOIN: Final = insert(node).inline()
@@ -57,13 +48,16 @@ _BEAT: Final = _SET_NODE.values(
     lease=bindparam("length"), lease_until=bindparam("until")
 )
 _BEAT_AND_TELL: Final = _BEAT.values(report=bindparam("said"))
+_AHEAD: Final = select(node.c.id).where(
+    node.c.id == _WHO, node.c.lease_until > _NOW + node.c.lease
+)
 _BOUND_LEASES: Final = (
     update(node)
     .where(node.c.lease_until > _NOW + node.c.lease)
     .values(lease_until=_NOW + node.c.lease)
 )
 _ALIVE: Final = _SET_NODE.values(lease_until=_NOW + node.c.lease)
-_READY: Final = _SET_NODE.values(
+_READY: Final = _SET_NODE.where(node.c.state != NodeState.DRAINING).values(
     state=NodeState.READY,
     generation=bindparam("number"),
     reason="",
@@ -72,13 +66,19 @@ _READY: Final = _SET_NODE.values(
 _STATE: Final = _SET_NODE.values(
     state=bindparam("to"), generation=bindparam("number"), reason=bindparam("why")
 )
-_STATE_OF: Final = select(node.c.state).where(node.c.id == _WHO)
+_MOVE: Final = _SET_NODE.values(state=bindparam("to"), reason="")
 _SERVES: Final = _SET_NODE.values(generation=bindparam("number"))
 
 # Votes
 
 _OF_BALLOT: Final = (vote.c.generation == bindparam("of"), vote.c.node == _WHO)
 _IN_BALLOT: Final = select(vote.c.departure).where(*_OF_BALLOT)
+_MISSING: Final = (
+    select(vote.c.node)
+    .where(vote.c.generation == bindparam("of"), vote.c.departure == "")
+    .where(vote.c.loaded.is_(None))
+    .limit(1)
+)
 _ENTER: Final = insert(vote).inline()
 _ENTER_AGAIN: Final = (
     update(vote)
@@ -102,30 +102,8 @@ _SWITCHED: Final = (
     .values(switched_at=_NOW)
 )
 
-# Questions
 
-_ASK: Final = insert(question)
-_OLD_QUESTIONS: Final = delete(question).where(
-    ~question.c.asked_at.between(_NOW - REMEMBERED, _NOW + REMEMBERED)
-)
-_ANSWER: Final = (
-    update(question)
-    .where(question.c.id == bindparam("number"))
-    .values(answer=bindparam("said"))
-)
-_QUESTION: Final = (
-    select(question.c.id, question.c.node, question.c.what, question.c.answer)
-    .where(question.c.id == bindparam("number"))
-    .where(question.c.asked_at.between(_NOW - REMEMBERED, _NOW + REMEMBERED))
-)
-_RELOAD: Final = (
-    update(cluster)
-    .where(cluster.c.id == 1)
-    .values(reloads=bindparam("number"), confirming=bindparam("confirmed"))
-)
-
-
-class Nodes(Ballots):
+class Nodes(Questions):
     """Who serves, and what they say."""
 
     def observe(self, node: str) -> Observation:
@@ -142,7 +120,7 @@ class Nodes(Ballots):
                 me=None if row.id is None else node_of(row),
                 reloads=row.reloads,
                 confirming=row.confirming,
-                questions=_questions(connection, node, now) if row.asked else (),
+                questions=open_questions(connection, node, now) if row.asked else (),
             )
 
     def changed(self) -> bool:
@@ -153,10 +131,12 @@ class Nodes(Ballots):
         """See `interfaces.Ledger.hints`."""
         return self._database.hints()
 
-    def nodes(self) -> tuple[NodeRecord, ...]:
+    def nodes(self, host: str = "") -> tuple[NodeRecord, ...]:
         """See `interfaces.Ledger.nodes`."""
+        wanted = _OF_HOST if host else ALL_NODES
+        values = {"of_host": host} if host else {}
         with self._database.reading() as connection:
-            return tuple(map(node_of, connection.execute(ALL_NODES)))
+            return tuple(map(node_of, connection.execute(wanted, values)))
 
     # SIGNS OF LIFE
 
@@ -168,7 +148,7 @@ class Nodes(Ballots):
             known = connection.execute(_DELETE, {"who": node.id}).rowcount > 0
             values = asdict(node)
             values |= {
-                "state": NodeState.JOINING,
+                "state": _state_of(node),
                 "joined_at": now,
                 "lease": lease,
                 "lease_until": now + lease,
@@ -179,6 +159,7 @@ class Nodes(Ballots):
                 self._note(connection, actor, "node joined", node.id)
             if self._depart(connection, node.id, seen.staging, "it joins anew"):
                 self._decide(connection)
+        self._database.vouch(node.id)
 
     def beat(
         self, node: str, *, lease: float, report: Mapping[str, object] | None = None
@@ -186,13 +167,27 @@ class Nodes(Ballots):
         """See `interfaces.Ledger.beat`."""
         with self._database.writing() as connection:
             now = self._database.now(connection)
+            ahead = connection.execute(_AHEAD, {"who": node, "now": now})
+            is_ahead = ahead.first() is not None
             values = {"who": node, "length": lease, "until": now + lease}
             if report is None:
                 done = connection.execute(_BEAT, values)
             else:
                 done = connection.execute(_BEAT_AND_TELL, {**values, "said": report})
+        if is_ahead:
+            self._bound_leases()
+        return done.rowcount > 0
+
+    def _bound_leases(self) -> None:
+        """Cut down leases that lie too far ahead: the clock was set back.
+
+        Under the cluster row's lock: of two that cut at one moment, each would have a
+        row that the other wants.
+        """
+        with self._database.writing() as connection:
+            self._lock(connection)
+            now = self._database.now(connection)
             connection.execute(_BOUND_LEASES, {"now": now})
-            return done.rowcount > 0
 
     def ready(self, node: str, number: int) -> bool:
         """See `interfaces.Ledger.ready`."""
@@ -204,9 +199,20 @@ class Nodes(Ballots):
             now = self._database.now(connection)
             if not connection.execute(_READY, {**values, "now": now}).rowcount:
                 return False
+            # It serves it: also where that could not be written when it switched.
+            connection.execute(_SWITCHED, {"of": number, "who": node, "now": now})
             if seen.staging is not None:
-                _enter_ballot(connection, node, seen.staging)
+                self._enter(connection, node, seen.staging)
             return True
+
+    def _enter(self, connection: Connection, node: str, number: int) -> None:
+        """Give a node a vote on what is staging, if it has none."""
+        values: dict[str, object] = {"of": number, "who": node}
+        if connection.execute(_IN_BALLOT, values).first() is None:
+            entering = {"generation": number, "node": node, "failures": []}
+            connection.execute(_ENTER, entering)
+        else:
+            connection.execute(_ENTER_AGAIN, values)
 
     def set_state(
         self, node: str, state: NodeState, *, generation: int, reason: str = ""
@@ -214,9 +220,11 @@ class Nodes(Ballots):
         """See `interfaces.Ledger.set_state`."""
         with self._database.writing() as connection:
             seen = self._lock(connection)
-            was = connection.execute(_STATE_OF, {"who": node}).scalar()
+            was = connection.execute(STATE_OF, {"who": node}).scalar()
             if was is None:
                 return
+            if was == NodeState.DRAINING:
+                state = NodeState.DRAINING
             values = {"who": node, "to": state, "number": generation, "why": reason}
             connection.execute(_STATE, values)
             if was != state:
@@ -226,12 +234,45 @@ class Nodes(Ballots):
             if self._depart(connection, node, seen.staging, why):
                 self._decide(connection)
 
+    def drain(self, node: str, actor: Actor) -> bool:
+        """See `interfaces.Ledger.drain`."""
+        with self._database.writing() as connection:
+            seen = self._lock(connection)
+            if known_state(connection, node) == NodeState.DRAINING:
+                return False
+            self._move(connection, node, NodeState.DRAINING, actor, "drain")
+            if self._depart(connection, node, seen.staging, "it is draining"):
+                self._decide(connection)
+            return True
+
+    def resume(self, node: str, actor: Actor) -> bool:
+        """See `interfaces.Ledger.resume`."""
+        with self._database.writing() as connection:
+            self._lock(connection)
+            if known_state(connection, node) != NodeState.DRAINING:
+                return False
+            self._move(connection, node, NodeState.JOINING, actor, "resume")
+            return True
+
+    def _move(
+        self,
+        connection: Connection,
+        node: str,
+        state: NodeState,
+        actor: Actor,
+        what: str,
+    ) -> None:
+        connection.execute(_MOVE, {"who": node, "to": state})
+        self._note(connection, actor, f"node {what}", node)
+        self._tell(connection)
+
     def leave(self, node: str) -> None:
         """See `interfaces.Ledger.leave`."""
         with self._database.writing() as connection:
             seen = self._lock(connection)
             self._forget_node(connection, node, seen.staging, "it was stopped")
             self._decide(connection)
+        self._database.withdraw(node)
 
     # VOTES
 
@@ -253,7 +294,8 @@ class Nodes(Ballots):
             }
             if connection.execute(_VOTE, values).rowcount:
                 connection.execute(_ALIVE, {"who": vote.node, "now": now})
-                self._decide(connection)
+                if not vote.loaded or not _is_waited_for(connection, number):
+                    self._decide(connection)
 
     def switched(self, node: str, number: int) -> None:
         """See `interfaces.Ledger.switched`."""
@@ -262,54 +304,13 @@ class Nodes(Ballots):
             connection.execute(_SWITCHED, {"of": number, "who": node, "now": now})
             connection.execute(_SERVES, {"who": node, "number": number})
 
-    # WHAT NODES ARE ASKED
 
-    def request_reload(self, actor: Actor, *, confirm_removals: bool = False) -> int:
-        """See `interfaces.Ledger.request_reload`."""
-        with self._database.writing() as connection:
-            seen = self._lock(connection)
-            number = int(seen.reloads) + 1
-            confirmed = number if confirm_removals else seen.confirming
-            connection.execute(_RELOAD, {"number": number, "confirmed": confirmed})
-            detail = "removals are confirmed" if confirm_removals else ""
-            self._note(connection, actor, "reload", detail=detail)
-            return number
-
-    def ask(self, node: str, what: str) -> int:
-        """See `interfaces.Ledger.ask`."""
-        with self._database.writing() as connection:
-            self._lock(connection)
-            now = self._database.now(connection)
-            connection.execute(_OLD_QUESTIONS, {"now": now})
-            if connection.execute(_STATE_OF, {"who": node}).first() is None:
-                detail = f"there is no node {node}; `pointsman nodes` names them"
-                raise Refused(404, "There is no such node", detail)
-            values = {"node": node, "what": what, "asked_at": now}
-            return self._insert(connection, _ASK, values)
-
-    def answer(self, question: int, answer: Mapping[str, object]) -> None:
-        """See `interfaces.Ledger.answer`."""
-        with self._database.writing() as connection:
-            connection.execute(_ANSWER, {"number": question, "said": answer})
-
-    def question(self, question: int) -> Question | None:
-        """See `interfaces.Ledger.question`."""
-        with self._database.reading() as connection:
-            values = {"number": question, "now": self._database.now(connection)}
-            row = connection.execute(_QUESTION, values).first()
-            return None if row is None else Question(*row)
+def _is_waited_for(connection: Connection, number: int) -> bool:
+    """Tell whether votes are missing: then each is one row, and not all of them."""
+    return connection.execute(_MISSING, {"of": number}).first() is not None
 
 
-def _questions(connection: Connection, node: str, now: float) -> tuple[Question, ...]:
-    rows = connection.execute(_QUESTIONS, {"who": node, "now": now})
-    return tuple(Question(*row) for row in rows)
-
-
-def _enter_ballot(connection: Connection, node: str, number: int) -> None:
-    """Give a node a vote on what is staging, if it has none."""
-    values: dict[str, object] = {"of": number, "who": node}
-    if connection.execute(_IN_BALLOT, values).first() is None:
-        entering = {"generation": number, "node": node, "failures": []}
-        connection.execute(_ENTER, entering)
-    else:
-        connection.execute(_ENTER_AGAIN, values)
+def _state_of(node: NodeRecord) -> NodeState:
+    """Return in which state a node joins: it may go on draining, no more."""
+    draining = node.state is NodeState.DRAINING
+    return NodeState.DRAINING if draining else NodeState.JOINING

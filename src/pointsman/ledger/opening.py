@@ -44,7 +44,7 @@ def prepare(database: Database) -> None:
     with database.reading() as connection:
         if _is_usable(connection, database.url):
             return
-    with database.writing() as connection:
+    with database.making() as connection:
         if _is_usable(connection, database.url):
             return
         if inspect(connection).has_table(schema.name):

@@ -38,6 +38,14 @@ class Part:
         """
         return connection.execute(_LOCK).one()
 
+    def _tell(self, connection: Connection) -> None:
+        """Let the nodes look: they have something to do after this transaction.
+
+        Not for each vote and each sign of life: what each of many nodes tells all of
+        the others, nobody could read.
+        """
+        self._database.tell(connection)
+
     @staticmethod
     def _insert(
         connection: Connection, statement: Insert, values: Mapping[str, object]

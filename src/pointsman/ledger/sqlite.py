@@ -27,7 +27,7 @@ from pointsman.ledger.hints import LogHints
 from pointsman.ledger.sqlite_errors import is_busy, is_damage, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from sqlalchemy import URL, Connection
 
@@ -150,6 +150,13 @@ class Sqlite:
         """See `Database.writing`."""
         return self._transaction(self.begin_writing, writes=True)
 
+    def making(self) -> contextlib.AbstractContextManager[Connection]:
+        """See `Database.making`: there is one writer at a time."""
+        return self.writing()
+
+    def unhurried(self, connection: Connection) -> None:
+        """Do nothing: it may."""
+
     #: What takes the one lock: no writer reads what another is about to change.
     begin_writing = "BEGIN IMMEDIATE"
 
@@ -229,6 +236,22 @@ class Sqlite:
     def now(self, connection: Connection) -> float:  # noqa: ARG002 - others ask it
         """Return the time of this machine: all of its nodes have that."""
         return self._clock()
+
+    def tell(self, connection: Connection) -> None:
+        """Do nothing: whoever writes is noticed; see `changed`."""
+
+    def vouch(self, node: str) -> None:
+        """Do nothing: all nodes are on this machine, and their processes tell."""
+
+    def withdraw(self, node: str) -> None:
+        """Do nothing; see `vouch`."""
+
+    def lost(self, connection: Connection, nodes: Collection[str]) -> dict[str, bool]:  # noqa: ARG002
+        """Know nothing; see `vouch`."""
+        return {}
+
+    def renumber(self, connection: Connection) -> None:
+        """Do nothing: the next number is behind the greatest."""
 
     def changed(self) -> bool:
         """Tell whether another connection has written, or the file is gone; 10 µs."""

@@ -28,6 +28,9 @@ class Node(Protocol):
     def in_flight(self) -> int:
         """Count the requests that are in services."""
 
+    def drain(self) -> None:
+        """Say that new requests should go elsewhere; returns at once."""
+
     def readiness(self) -> tuple[bool, Mapping[str, object]]:
         """Tell whether it should get requests, and the details, as JSON has them."""
 
@@ -53,12 +56,28 @@ def readiness() -> list[dict[str, object]]:
 
 
 def unready() -> str:
-    """Return what keeps this process's nodes from being ready; "" when nothing does."""
+    """Return what keeps this process's nodes from being ready; "" when nothing does.
+
+    That somebody drains one is no fault of it.
+    """
     for node in running():
         ready, details = node.readiness()
-        if not ready:
-            return str(details.get("reason") or details.get("status") or "not ready")
+        reason, status = details.get("reason"), details.get("status")
+        if not ready and (reason or status != "draining"):
+            return str(reason or status or "not ready")
     return ""
+
+
+def drain_all() -> None:
+    """Let every node say that it takes no new requests; returns at once.
+
+    An error is logged, and stops neither the others nor the stop.
+    """
+    for node in running():
+        try:
+            node.drain()
+        except Exception:
+            log.exception("draining %r failed", node)
 
 
 def reload_all() -> None:

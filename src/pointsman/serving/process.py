@@ -159,7 +159,7 @@ def _serve(
                 section.settings,
                 opened,
                 standing_by=seat.successor is not None,
-                on_drain=seat.stopping,
+                on_drain=lambda: _stopping(seat),
             )
     except BaseException:
         nodes.close_all()
@@ -168,6 +168,12 @@ def _serve(
         for each in opened.sockets:
             each.close()
     return _end(server, seat)
+
+
+def _stopping(seat: _Seat) -> None:
+    """Tell the other nodes, whoever balances the load, and systemd.  The loop's."""
+    nodes.drain_all()
+    seat.stopping()
 
 
 def _opened(settings: ServerSettings, successor: Successor | None) -> Listening:

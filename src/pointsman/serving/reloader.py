@@ -70,7 +70,8 @@ def supervise(order: Order, words: list[str]) -> int:
             stack.callback(each.close)
             each.listen(section.settings.adjustments.backlog)
         supervisor = _Supervisor(order, words, listening)
-        patience = section.settings.drain_timeout + _STOP_MARGIN
+        settings = section.settings
+        patience = settings.drain_delay + settings.drain_timeout + _STOP_MARGIN
         return supervisor.run(patience)
 
 

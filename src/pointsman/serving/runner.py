@@ -41,7 +41,7 @@ def server_runner(
     """
     place = place_of(settings, global_conf or {})
     checked = read(settings, place, global_conf or {})
-    serve(wsgi_app, checked, sockets.opened(checked))
+    serve(wsgi_app, checked, sockets.opened(checked), on_drain=nodes.drain_all)
 
 
 def serve(

@@ -3,12 +3,16 @@
 Effects.  waitress's own stop gives its threads five seconds, drops what is queued
 and cuts what is not flushed.  Ours, from the call of :meth:`Server.stop`:
 
+0. for ``drain_delay`` everything goes on, but ``on_drain`` has been called: the nodes
+   say that they are not ready, and a balancer has time to ask them;
 1. nobody new gets in; what the kernel has queued is accepted (see ``lockout``);
 2. what is running, queued, half received or half flushed is finished, and the last
    answer of each connection says ``Connection: close``;
 3. an idle connection is closed after ``keep_alive_grace``: a request that is on its
    way at that moment is still answered;
-4. when nothing is left, or ``drain_timeout`` after the call, the loop ends.
+4. when nothing is left, or ``drain_timeout`` after step 1, the loop ends.
+
+A server whose sockets somebody else serves too, after a hand-over, skips step 0.
 
 A server that **stands by** (:meth:`Server.stand_by`) does 2 and 3 without an end: it
 looks away from its sockets, which somebody else serves, and gives its connections up
@@ -30,7 +34,7 @@ from typing import TYPE_CHECKING
 from waitress import wasyncore
 
 from pointsman.serving.listener import Listener, Shared, listener
-from pointsman.serving.sockets import refusal
+from pointsman.serving.sockets import SYSTEMD, refusal
 
 if TYPE_CHECKING:
     import mmap
@@ -78,6 +82,8 @@ class Server:
         self.unanswered = 0
         #: Called in the loop's thread when a stop begins.
         self.on_drain: Callable[[], object] = lambda: None
+        self._asked = 0.0  # when the loop saw that a stop is wanted
+        self._replaced = False  # by a server that has the same sockets
         self._ended = False
         self._guests: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
         self._aside = threading.Event()
@@ -158,6 +164,7 @@ class Server:
         numbers = frozenset(shared)
         for number, each in enumerate(self._listeners):
             each.shared = number in numbers
+        self._replaced = bool(numbers)
 
     def count_on(self, page: mmap.mmap | None) -> None:
         """Note on ``page`` how many answers are owed; before the first connection.
@@ -216,17 +223,39 @@ class Server:
         elif not self._drain.requested:
             return
         if self._drain.requested:
-            if not self._drain.begun:
-                self._begin(now)
+            if not self._drain.begun and not self._may_begin(now):
+                return
             for each in self._listeners:
                 each.close_when_empty()
         for channel in self._channels():
             channel.retire(now, self.settings.keep_alive_grace)
 
+    def _may_begin(self, now: float) -> bool:
+        """Say once that the end comes; begin with it after the delay."""
+        if not self._asked:
+            self._asked = now
+            self.on_drain()
+            if self._delay():
+                log.info("not ready any more; stopping in %g s", self._delay())
+        if now - self._asked < self._delay():
+            return False
+        self._begin(now)
+        return True
+
+    def _delay(self) -> float:
+        """Return for how long everything goes on, in seconds.
+
+        Not at all where another server of ours accepts from these sockets: that one
+        is ready, whoever asks.
+        """
+        shared = any(each.shared for each in self._listeners)
+        ours = shared and self.origin != SYSTEMD
+        elsewhere = self._replaced or self._drain.standing_by or ours
+        return 0.0 if elsewhere else self.settings.drain_delay
+
     def _begin(self, now: float) -> None:
         self._drain.since = now
         self._drain.begun = True
-        self.on_drain()
         log.info(
             "stopping: %d requests in flight, at most %g s",
             self.in_flight(),

@@ -1,7 +1,7 @@
 """The keys of ``[server:main]``, checked before anything is opened.
 
 Values and decisions.  The keys are waitress's adjustments, which its documentation
-explains, and the two of the drain.  Unlike waitress, a switch that says neither yes
+explains, and the three of the drain.  Unlike waitress, a switch that says neither yes
 nor no is an error.  Other defaults than waitress's, and why:
 
 ============================ =========== =========================================
@@ -32,11 +32,16 @@ from pointsman.settings import INCLUDE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+DRAIN_DELAY = 0.0
 DRAIN_TIMEOUT = 30.0
 KEEP_ALIVE_GRACE = 2.0
 _ADDRESS = {"host", "port"}
 _ELSEWHERE = {"listen", "unix_socket"}
-_OURS = {"drain_timeout": DRAIN_TIMEOUT, "keep_alive_grace": KEEP_ALIVE_GRACE}
+_OURS = {
+    "drain_delay": DRAIN_DELAY,
+    "drain_timeout": DRAIN_TIMEOUT,
+    "keep_alive_grace": KEEP_ALIVE_GRACE,
+}
 _DEFAULTS: dict[str, object] = {
     "threads": 8,
     "connection_limit": 500,
@@ -71,13 +76,15 @@ class Place:
 class ServerSettings:
     """How to serve.
 
-    ``drain_timeout`` is how many seconds a stop may take in all;
+    ``drain_delay`` is for how many seconds a stop goes on as before, not ready any
+    more, so that a balancer can see it; ``drain_timeout`` how many the rest may take;
     ``keep_alive_grace`` how long a stopping server still answers one more request
     on a connection that is idle.  ``adjustments`` are waitress's, resolved;
     ``adjustments.listen`` holds the addresses to bind.
     """
 
     adjustments: Adjustments
+    drain_delay: float
     drain_timeout: float
     keep_alive_grace: float
     place: Place

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # The first descriptor that sd_listen_fds(3) hands over.
 _FIRST = 3
+#: The origin of sockets that a supervisor keeps open when we are gone.
+SYSTEMD = "systemd"
 _children_close: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 # The files that our UNIX sockets made: a later server may have replaced them.
 _files: weakref.WeakKeyDictionary[socket.socket, os.stat_result] = (
@@ -58,7 +60,7 @@ def opened(settings: ServerSettings) -> Listening:
     """
     handed = from_systemd(os.environ)
     if handed:
-        return adopted(handed, "systemd")
+        return adopted(handed, SYSTEMD)
     found: list[socket.socket] = []
     try:
         for each in wanted(settings):

@@ -55,7 +55,8 @@ def describe() -> dict[str, Any]:
     ``ready`` (whether all nodes are), ``addresses``,
     ``in_flight`` (requests in the server), ``in_services`` (of these, in services of
     ours; None without any), ``nodes`` (each with ``status``, ``generation``, and
-    ``reason`` or ``ledger`` when something is the matter), ``drain_timeout``.
+    ``reason`` or ``ledger`` when something is the matter), ``drain_delay``,
+    ``drain_timeout``.
     """
     own, server = Identity.own(), register.current()
     return {
@@ -73,6 +74,7 @@ def describe() -> dict[str, Any]:
         "in_flight": server.in_flight() if server else 0,
         "in_services": nodes.in_flight(),
         "nodes": nodes.readiness(),
+        "drain_delay": server.settings.drain_delay if server else None,
         "drain_timeout": server.settings.drain_timeout if server else None,
     }
 

@@ -107,6 +107,7 @@ def _stop(order: Order, identity: Identity, handle: Handle, line: Line | None) -
     if "can_switch" in known and known["pid"] != identity.pid:
         known, line = {}, None  # it has just been replaced, and ends anyway
     allowed = float(known.get("drain_timeout") or DRAIN_TIMEOUT)
+    allowed += float(known.get("drain_delay") or 0)
     if line is not None:
         line.ask("farewell")
     _say(

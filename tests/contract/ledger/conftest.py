@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contract.ledger.scene import MEMORY, Scene, SqlitePlace
+from contract.ledger.scene import MEMORY, PostgresqlPlace, Scene, SqlitePlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ def _folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(name="place", params=[SqlitePlace])
+@pytest.fixture(name="place", params=[SqlitePlace, PostgresqlPlace])
 def _place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
     make: Callable[[Path], Place] = request.param
     place = make(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+import postgresql_server
 from pointsman.cluster import (
     Actor,
     Change,
@@ -51,6 +52,7 @@ class Place(Protocol):
 
     clock: Clock
     url: str
+    code: str  # what makes the same place in another process
 
     def open(self, clock: Callable[[], float] | None = None) -> Ledger:
         """Open the same ledger once more."""
@@ -61,15 +63,14 @@ class Place(Protocol):
         ...
 
 
-class SqlitePlace:
-    """A file, opened as ``opened`` does it."""
+class _Place:
+    """What is opened as ``opened`` does it."""
 
-    def __init__(
-        self, folder: Path, opened: Callable[..., Ledger] = open_ledger
-    ) -> None:
+    def __init__(self, url: str, opened: Callable[..., Ledger]) -> None:
         self.clock = Clock()
         self._open = opened
-        self.url = f"sqlite:///{quote(str(folder))}/ledger.sqlite"
+        self.url = url
+        self.code = f"place = UrlPlace({url!r})"
         self._opened: list[Ledger] = []
 
     def open(self, clock: Callable[[], float] | None = None) -> Ledger:
@@ -84,6 +85,41 @@ class SqlitePlace:
         """Close them."""
         for ledger in self._opened:
             ledger.close()
+
+
+class UrlPlace(_Place):
+    """What another process has made, and takes away."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, open_ledger)
+
+
+class SqlitePlace(_Place):
+    """A file."""
+
+    def __init__(
+        self, folder: Path, opened: Callable[..., Ledger] = open_ledger
+    ) -> None:
+        super().__init__(f"sqlite:///{quote(str(folder))}/ledger.sqlite", opened)
+
+
+class PostgresqlPlace(_Place):
+    """A database of the server that the test process shares."""
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        opened: Callable[..., Ledger] = open_ledger,
+    ) -> None:
+        del folder
+        self.server = postgresql_server.shared()
+        self.database = self.server.create()
+        super().__init__(self.server.url(self.database), opened)
+
+    def close(self) -> None:
+        """Close them, and leave the database empty."""
+        super().close()
+        self.server.give_back(self.database)
 
 
 def digest_of(content: str) -> str:

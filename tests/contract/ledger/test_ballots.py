@@ -27,6 +27,7 @@ def test_all_votes_decide(scene: Scene) -> None:
     number = staged(scene, "n1", "n2")
     scene.clock.now += 1
     scene.vote("n1", number, duration=0.25)
+    assert not scene.ledger.advance()
     assert (State.STAGING, 0) == (scene.state(number), scene.active)
     scene.clock.now += 1
     scene.vote("n2", number)
@@ -250,6 +251,20 @@ def test_who_comes_back_votes_anew(scene: Scene) -> None:
 
 
 # READY
+
+
+def test_a_switch_that_was_not_recorded(scene: Scene) -> None:
+    """Who is ready has switched: nobody waits for a record that was lost."""
+    scene.join("n1", "n2")
+    number = scene.deploy(scene.put("a", "1"))
+    scene.ledger.switched("n1", number)
+    first = scene.clock.now
+    scene.clock.now += 5
+    for name in ("n1", "n2"):
+        assert scene.ledger.ready(name, number)
+
+    times = [vote.switched_at for vote in scene.record(number).votes]
+    assert [first, first + 5] == times
 
 
 def test_ready_compares(scene: Scene) -> None:

@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import Phase
+from sqlalchemy import select
 
 from contract.ledger import (
     test_artifacts,
     test_ballots,
     test_generations,
     test_model,
+    test_nodes,
     test_proposals,
     test_together,
 )
-from contract.ledger.scene import Scene, SqlitePlace
+from contract.ledger.scene import PostgresqlPlace, Scene, SqlitePlace
 from pointsman.errors import Error
 from pointsman.ledger import artifacts, decisions, open_ledger, pruning
+from pointsman.ledger.postgresql import Postgresql
+from pointsman.ledger.schema import cluster
 from pointsman.ledger.sqlite import Sqlite
 from pointsman.ledger.whole import SqlLedger
 
@@ -150,6 +154,75 @@ def test_without_the_lock_of_the_database(
             test_together.test_two_proposals_at_one_moment(Scene(place))
     finally:
         place.close()
+
+
+class NoRowLock(SqlLedger):
+    """Reads the cluster row, and does not lock it; others read it at that moment, too.
+
+    What PostgreSQL calls write skew: a decision and a node that gets ready do not see
+    each other, and both are committed.
+    """
+
+    both = threading.Barrier(2)
+    locking = False
+
+    def _lock(self, connection: Any) -> Any:
+        if self.locking:
+            return super()._lock(connection)
+        return connection.execute(select(cluster).where(cluster.c.id == 1)).one()
+
+    def _enter(self, *arguments: Any) -> None:
+        self._meet()
+        super()._enter(*arguments)
+
+    def _verdict(self, *arguments: Any, **other: Any) -> Any:
+        found = super()._verdict(*arguments, **other)
+        self._meet()
+        return found
+
+    def _meet(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            with contextlib.suppress(threading.BrokenBarrierError):
+                self.both.wait(0.2)
+            self.both.reset()
+
+
+class RowLock(NoRowLock):
+    """The same with the lock: so it is the lock that makes the difference."""
+
+    locking = True
+
+
+def test_without_the_lock_of_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without FOR UPDATE, a node is ready with what was replaced in that moment."""
+    monkeypatch.setattr(test_together, "ROUNDS", 4)
+    whole = PostgresqlPlace(opened=opened_as(RowLock))
+    try:
+        test_together.test_a_decision_and_a_join_at_one_moment(Scene(whole))
+    finally:
+        whole.close()
+    place = PostgresqlPlace(opened=opened_as(NoRowLock))
+    try:
+        with pytest.raises(MISSED):
+            test_together.test_a_decision_and_a_join_at_one_moment(Scene(place))
+    finally:
+        place.close()
+
+
+def test_without_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without NOTIFY nobody is told to look."""
+    monkeypatch.setattr(Postgresql, "tell", lambda *_: None)
+    monkeypatch.setattr(test_nodes, "wait_for", lambda told, what: _require(told()))
+    place = PostgresqlPlace()
+    try:
+        with pytest.raises(MISSED):
+            test_nodes.test_changed(Scene(place))
+    finally:
+        place.close()
+
+
+def _require(told: bool) -> None:  # noqa: FBT001 - what a condition has said
+    assert told
 
 
 _verdict = decisions.verdict

@@ -7,6 +7,7 @@ import pytest
 from contract.ledger.scene import ALICE, LEASE, Scene, node_named
 from pointsman.cluster import NodeState, Observation, Question, State
 from pointsman.errors import Refused
+from waiting import wait_for
 
 HOUR = 3600.0
 
@@ -69,6 +70,7 @@ def test_nodes_are_listed_by_host_and_pid(scene: Scene) -> None:
     scene.clock.now += HOUR
 
     assert ["z", "y", "x"] == [node.id for node in scene.ledger.nodes()]
+    assert ["z", "y"] == [node.id for node in scene.ledger.nodes("alpha")]
 
 
 def test_states_are_kept(scene: Scene) -> None:
@@ -138,21 +140,28 @@ def test_observing(scene: Scene) -> None:
 
 
 def test_changed(scene: Scene) -> None:
-    """It tells of all that others write, and, once asked, of nothing else."""
-    ledger, other = scene.ledger, scene.place.open()
+    """It tells of all that others let nodes do, and, once asked, of nothing else."""
+    scene.join("n1", "n2")
+    ledger, other = scene.ledger, scene.elsewhere()
+    change, another = other.put("a", "1"), other.put("a", "2")
     ledger.changed()
     assert (False, False) == (ledger.changed(), ledger.changed())
     for write in (
-        lambda: other.join(node_named("n1"), lease=LEASE),
-        lambda: other.ready("n1", 0),
-        lambda: other.beat("n1", lease=LEASE),
-        lambda: other.ask("n1", "threads"),
-        lambda: other.request_reload(ALICE),
-        lambda: other.leave("n1"),
+        lambda: other.propose(change),
+        lambda: other.vote_all(1),
+        lambda: other.propose(another),
+        lambda: other.vote("n1", 2, loaded=False),
+        lambda: other.propose(another),
+        lambda: other.ledger.abort(3, "no"),
+        lambda: other.ledger.ask("n1", "threads"),
+        lambda: other.ledger.request_reload(ALICE),
+        lambda: other.ledger.drain("n1", ALICE),
+        lambda: other.ledger.resume("n1", ALICE),
     ):
         scene.clock.now += 1
         write()
-        assert (True, False) == (ledger.changed(), ledger.changed())
+        wait_for(ledger.changed, "it tells of it")
+        assert not ledger.changed()
 
 
 def test_changed_after_own_writes(scene: Scene) -> None:

@@ -53,7 +53,7 @@ def script(place: Place, code: str, *names: str) -> subprocess.Popen[str]:
         "import os, signal, sys, threading\n"
         "from pointsman.cluster import *\n"
         "from contract.ledger.scene import *\n"
-        f"place = SqlitePlace({str(Path(place.url.partition('///')[2]).parent)!r})\n"
+        f"{place.code}\n"
     )
     path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     return subprocess.Popen(
@@ -213,15 +213,14 @@ def test_killed_within_a_transaction(scene: Scene, when: str) -> None:
     if when == "vote":
         scene.propose(big)
     code = """
-from pointsman.ledger.sqlite import Sqlite
-from pointsman.ledger.artifacts import _pieces
 scene = Scene(place)
-writing = Sqlite.writing
+database = type(scene.ledger._database)
+writing = database.writing
 class Killed:  # after all of its statements, before it is committed
     def __init__(self, inner): self.inner = inner
     def __enter__(self): return self.inner.__enter__()
     def __exit__(self, *error): os.kill(os.getpid(), signal.SIGKILL)
-Sqlite.writing = lambda self: Killed(writing(self))
+database.writing = lambda self: Killed(writing(self))
 if sys.argv[1] == "store":
     scene.store("z")
 elif sys.argv[1] == "prune":

@@ -14,6 +14,8 @@ from site_folder import SiteFolder, get, statuses
 from waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pointsman.cluster import Entry, Generation
     from pointsman.verdicts import Result
     from pointsman.wsgi import Host
@@ -448,18 +450,21 @@ def test_a_reload_reaches_every_node(site: SiteFolder) -> None:
     assert ["one", "one"] == [get(one, "/erp").text, get(two, "/erp").text]
 
 
-def test_a_reload_asked_for_before_a_node_joins(
+def test_who_makes_it_for_workers_loads_nothing(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was loaded before the workers are forked may be old: they read it again."""
+    """Each worker does, and takes part; what was asked for meanwhile, it has read."""
     one = site.host()
     site.write("erp.py", source("erp", "'one'"))
+    told: list[Callable[[], None]] = []
     monkeypatch.setattr("pointsman.forks.serves_here", lambda: False)
+    monkeypatch.setattr("pointsman.forks.when_forked", told.append)
     two = site.host()
-    assert "one" == get(two, "/erp").text
+    assert ("404 Not Found", None) == (get(two, "/erp").status, two.node.last)
     site.write("erp.py", source("erp", "'two'"))
     report = one.node.reload(ACTOR)
-    two.node._take_part()
+    (start,) = told
+    start()
 
     assert "two" == get(two, "/erp").text
     assert two.node.last is not None

@@ -39,6 +39,8 @@ import sys, types, pathlib
 class Node:
     def reload(self):
         pass
+    def drain(self):
+        pass
     def close(self):
         {close}
     def in_flight(self):

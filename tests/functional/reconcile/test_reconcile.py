@@ -20,9 +20,10 @@ from pointsman.cluster import (
     Proposal,
     State,
 )
+from pointsman.errors import LedgerError
 from pointsman.ledger import open_ledger
 from pointsman.model import Kind
-from pointsman.reconcile import Reconciler
+from pointsman.reconcile import CROWD, LOOK, Reconciler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -496,3 +497,75 @@ def check(cluster: Cluster) -> None:
     for follower in cluster.followers.values():
         assert set(follower.served) <= {0, *active, *was_active}
         assert sorted(follower.served) == follower.served
+
+
+def test_the_ledger_was_away_for_longer_than_a_lease(cluster: Cluster) -> None:
+    """All leases have ended then: who comes back says so before it looks at others.
+
+    Without that, it failed what was staging, and named itself.
+    """
+    number = cluster.deploy("shop", "1")
+    cluster.nodes["a"].step()
+    cluster.now += LEASE + 5
+    for name in ("b", "c"):
+        assert cluster.ledger.beat(name, lease=LEASE)
+    for _ in range(3):
+        cluster.nodes["a"].step()
+        cluster.now += 0.3
+    assert State.STAGING == cluster.state(number)
+
+    cluster.settle()
+    assert State.ACTIVE == cluster.state(number)
+
+
+def test_a_sign_of_life_comes_before_a_load(cluster: Cluster) -> None:
+    """Loading may take long, and be followed by another: each begins with a beat.
+
+    Without that, a node that went from one load to the next was taken for silent.
+    """
+    leases: dict[str, float] = {}
+    follower = cluster.followers["a"]
+    stage = follower.stage
+
+    def look(contents: Contents) -> tuple[Failed, ...]:
+        found = cluster.ledger.nodes()
+        leases.update({one.id: one.lease_until - cluster.now for one in found})
+        return stage(contents)
+
+    follower.stage = look  # type: ignore[method-assign]
+    cluster.now += LEASE - 1
+    cluster.deploy("crm", "1")
+    cluster.nodes["a"].step()
+
+    assert {"a": LEASE, "b": 1.0, "c": 1.0} == leases
+
+
+def test_a_sign_of_life_that_is_not_written_is_given_again(cluster: Cluster) -> None:
+    """Where the ledger goes away in between, the next step gives it."""
+    cluster.now += LEASE - 1
+    node, beat = cluster.nodes["a"], cluster.ledger.beat
+
+    def away(*_: object, **__: object) -> bool:
+        raise LedgerError("sqlite://", "it is away")
+
+    cluster.ledger.beat = away  # type: ignore[method-assign]
+    with pytest.raises(LedgerError):
+        node.step()
+    cluster.ledger.beat = beat  # type: ignore[method-assign]
+    node.step()
+    leases = {one.id: one.lease_until - cluster.now for one in cluster.ledger.nodes()}
+
+    assert LEASE == leases["a"]
+
+
+def test_many_voters_take_turns(cluster: Cluster) -> None:
+    """Of more nodes each looks less often for what can be decided."""
+    for count in range(2 * CROWD):
+        cluster.add(f"n{count}")
+    cluster.settle()
+    cluster.deploy("crm", "1")
+    names = [name for name in cluster.nodes if name != "c"]
+    cluster.settle(*names)
+    pauses = {cluster.nodes[name].step() for name in names}
+
+    assert {LOOK * (2 * CROWD + 3) / CROWD} == pauses

@@ -15,6 +15,8 @@ no ``Connection: close``                           the hammer, an idle connectio
 no look for requests behind the last one           pipelined requests
 connections closed in one step                     an answer to a refused upload
 unflushed answers not waited for                   pipelined requests
+no delay, or one without anybody listening         a stop that is announced
+a delay for a hand-over, too                       a hand-over is not announced
 half received requests taken for idle ones         an upload that has begun
 ================================================== ====================================
 """
@@ -174,6 +176,41 @@ def test_an_upload_that_has_begun_is_finished(place: Place) -> None:
 
         assert [b"10", b"hello one"] == [body.receive().body, head.receive().body]
     assert 0 == process.wait(30)
+
+
+def announced(place: Place, seconds: float) -> None:
+    """Let a stop go on for a while as if there were none."""
+    text = place.ini.read_text()
+    more = f"drain_delay = {seconds:g}\ndrain_timeout = 25"
+    place.ini.write_text(text.replace("drain_timeout = 25", more))
+
+
+def test_a_stop_that_is_announced(place: Place) -> None:
+    """For ``drain_delay``, who comes is answered, and may stay; then it ends."""
+    announced(place, 2)
+    process = place.foreground()
+    port = place.port()
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: place.ask()["state"] == "stopping")
+    with Client(port) as client:
+        client.send("/")
+        answer = client.receive()
+
+    assert (b"hello one", False) == (answer.body, answer.closes)
+    assert 0 == process.wait(30)
+
+
+def test_a_hand_over_is_not_announced(place: Place) -> None:
+    """Its successor is ready on the same sockets: nobody has to see anything."""
+    announced(place, 600)
+    place.daemon()
+    before = place.pid()
+    code, _, errors = place.command("deploy.ini", "restart")
+    after = place.pid()
+
+    assert (0, "", True) == (code, errors, before != after)
+    wait_for(lambda: not os.path.exists(f"/proc/{before}"))  # noqa: PTH110 - no file
+    announced(place, 0)
 
 
 def test_what_takes_too_long_is_cut_and_counted(place: Place) -> None:

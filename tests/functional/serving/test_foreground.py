@@ -23,6 +23,8 @@ import sys, threading, types
 class Node:
     def reload(self):
         print("reloaded in", threading.current_thread().name, flush=True)
+    def drain(self):
+        print("drains", flush=True)
     def close(self):
         print("closed", flush=True)
     def in_flight(self):
@@ -88,7 +90,7 @@ def test_help_has_examples(place: Place) -> None:
 
 
 def test_hup_reloads_the_nodes_in_a_thread_of_its_own(place: Place) -> None:
-    """SIGHUP calls reload, the end calls close, status tells what the node says."""
+    """SIGHUP calls reload, the end drain and close, status tells what the node says."""
     place.module.write_text(NODE + place.module.read_text())
     process = place.foreground()
     process.send_signal(signal.SIGHUP)
@@ -98,7 +100,8 @@ def test_hup_reloads_the_nodes_in_a_thread_of_its_own(place: Place) -> None:
 
     assert (0, 7) == (process.wait(30), told["in_services"])
     assert [{"status": "ready", "generation": 12}] == told["nodes"]
-    assert "closed" in place.output()
+    said = place.output()
+    assert said.index("drains") < said.index("closed")
 
 
 def test_hup_without_nodes_is_harmless(place: Place) -> None:

@@ -96,14 +96,6 @@ def test_urls_that_name_no_file(url: str) -> None:
         open_ledger(url)
 
 
-def test_other_databases() -> None:
-    """One that is not known is told, without its password."""
-    with pytest.raises(LedgerError, match="postgresql is not supported yet") as caught:
-        open_ledger("postgresql://me:secret@host/db")
-
-    assert "secret" not in str(caught.value)
-
-
 def test_names_with_signs(tmp_path: Path) -> None:
     """A path may have blanks, question marks and percent signs."""
     place = SqlitePlace(tmp_path / "a b%20d#e")

@@ -25,7 +25,11 @@ def test_the_defaults_are_ours() -> None:
         adjustments.connection_limit,
         adjustments.asyncore_use_poll,
     )
-    assert (30.0, 2.0) == (settings.drain_timeout, settings.keep_alive_grace)
+    assert (0.0, 30.0, 2.0) == (
+        settings.drain_delay,
+        settings.drain_timeout,
+        settings.keep_alive_grace,
+    )
     listen: Any = adjustments.listen
     assert [("127.0.0.1", 8080)] == [each[3] for each in listen]
 
