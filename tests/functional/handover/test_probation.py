@@ -162,6 +162,7 @@ def test_what_somebody_stops_goes(site: Site) -> None:
             client.send("/until")
             wait_for(release.begun, "a request on it")
             os.kill(switching.pid, signal.SIGTERM)
+            wait_for(lambda: "answering again" in switching.steps, "the old one")
             during = get(port).body
             release.go()
             body = client.receive().body
