@@ -15,7 +15,6 @@ from functional.handover import site as kinds
 from functional.serving.hammer import Client, get
 from open_folders import let_everybody_in
 from pointsman.serving import processes
-from pointsman.serving.handover import Result, priority
 from waiting import wait_for
 
 if TYPE_CHECKING:
@@ -242,34 +241,3 @@ def test_the_rights_are_handed_over(site: Site) -> None:
     assert 65534 == site.log.stat().st_uid
     assert 0 == site.paster("--stop-daemon").returncode
     assert 3 == site.paster("--status").returncode
-
-
-def test_a_successor_loads_with_what_is_left(site: Site) -> None:
-    """Until it is ready its main thread gives way to others; then it does not."""
-    report = "import os\nprint('policy', os.sched_getscheduler(0), flush=True)\n"
-    site.start(site.release("one"))
-    outcome = site.switch(site.release("two", report))
-    loading, serving = os.SCHED_IDLE, os.SCHED_OTHER
-    flag = os.SCHED_RESET_ON_FORK
-
-    assert priority.may_return(), "root may"
-    assert f"policy {loading | flag}" in site.output()
-    assert serving == os.sched_getscheduler(outcome.pid) & ~flag
-
-
-def test_a_long_load_is_not_put_off(site: Site) -> None:
-    """After a while it runs like everybody else, ready or not."""
-    go = site.folder / "go"
-    long = (
-        "import pathlib, time\n"
-        "from pointsman.serving.handover import priority; priority.EASY = 0.1\n"
-        f"while not pathlib.Path('{go}').exists(): time.sleep(0.01)\n"
-    )
-    site.start(site.release("one"))
-    with site.switching(site.release("two", long), until="started") as switching:
-        usual = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
-        wait_for(lambda: usual == os.sched_getscheduler(switching.pid), "its turn")
-        go.touch()
-        outcome = switching.outcome()
-
-    assert Result.COMMITTED == outcome.result

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import ReleaseError
 from pointsman.serving import notify
-from pointsman.serving.handover import priority, wire
+from pointsman.serving.handover import wire
 from pointsman.serving.processes import Identity
 from pointsman.serving.tally import Page
 
@@ -157,7 +157,6 @@ def spawned(plan: Plan) -> Iterator[Heir]:
             what = error.filename or plan.argv[0]
             reason = f"{what} cannot be started: {error.strerror}"
             raise ReleaseError(reason) from error
-    priority.ease(process.pid)
     heir = Heir(process, ours)
     try:
         yield heir

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pointsman
 from pointsman.errors import ReleaseError
 from pointsman.serving import nodes, office, processes, register, status, tally
-from pointsman.serving.handover import inheritance, priority, probe, wire
+from pointsman.serving.handover import inheritance, probe, wire
 from pointsman.serving.handover.health import Health
 from pointsman.serving.notify import Notifier
 from pointsman.serving.processes import Identity
@@ -183,7 +182,6 @@ class Successor:
         server = None
         while server is None and not self._over.is_set():
             server = register.awaited(_PAUSE)
-        priority.restore()
         if server is None:
             return
         server.count_on(self._has.page)
@@ -225,11 +223,8 @@ class Successor:
     def _obey(self, handle: processes.Handle | None) -> None:
         """Do what the incumbent says, until we are in charge."""
         stopping = False
-        easy_until = time.monotonic() + priority.EASY
         while not self._in_charge and not self._over.is_set():
             received = self._line.receive(_TURN)
-            if time.monotonic() >= easy_until:
-                priority.restore()
             if handle is None or handle.gone(0 if received else _LAST_BREATH):
                 self._be_orphaned()
                 return
@@ -281,7 +276,6 @@ class Successor:
 
     def _be_orphaned(self) -> None:
         """Go on alone: the incumbent has died without a word."""
-        priority.restore()
         server = register.current()
         if server is not None and server.draining:
             return
