@@ -30,7 +30,7 @@ from bootstrap import (
 )
 
 EXAMPLES = ROOT / "examples"
-WORKERS = 2  # how many tests run at the same time
+WORKERS = 3  # tests at the same time: half of the time they wait for something
 PYTHONS = (11, 12, 13)  # the minor versions of Python 3 that the tests run on
 # A Debian package that some test needs -> a file that shows that it is there.
 SYSTEM_PACKAGES = {

@@ -2,7 +2,7 @@
 
 A source is a folder with a ``deploy.cfg``, or an archive of one, as ``sdist`` makes it.
 An archive is unpacked to an empty place of its own, which is gone afterwards; what is
-left is the sealed tree.
+left is the sealed tree, and a cache of the libraries that went into it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import sys
 import tempfile
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pointsman.errors import ReleaseError
-from pointsman.releases import parcel
+from pointsman.releases import cache, parcel
 from pointsman.releases.layout import Release
 
 if TYPE_CHECKING:
@@ -74,26 +74,26 @@ def build(
         ReleaseError: there is nothing to build, or the archive is not as published.
 
     """
-    with _project(source) as folder:
-        if not (folder / CONFIGURATION).is_file():
+    with _project(source, on_line) as project:
+        if not (project.folder / CONFIGURATION).is_file():
             message = f"{source} has no {CONFIGURATION}; see docs/reference/recipes.md"
             raise ReleaseError(message)
-        if _buildout(folder) is None:
-            starter = python or _base_python()
-            _run("bootstrap.py", [starter, "bootstrap.py"], folder, on_line)
+        if _buildout(project.folder) is None:
+            project.run("bootstrap.py", [python or _base_python(), "bootstrap.py"])
         if test:
-            _run("bin/test", [str(folder / "bin" / "test")], folder, on_line)
-        return _sealed(_build(folder, root, version, on_line))
+            project.run("bin/test", [str(project.folder / "bin" / "test")])
+        return _sealed(_build(project, root, version))
 
 
-def _build(folder: Path, root: Root, version: str, on_line: OnLine) -> str:
-    buildout = _buildout(folder)
+def _build(project: _Project, root: Root, version: str) -> str:
+    buildout = _buildout(project.folder)
     if buildout is None:
-        raise ReleaseError(f"{folder}: bootstrap.py has made no buildout command")
+        message = f"{project.folder}: bootstrap.py has made no buildout command"
+        raise ReleaseError(message)
     words = [str(buildout), "-c", CONFIGURATION, f"release:root={root.path}"]
     if version:
         words.append(f"release:version={version}")
-    return _run("buildout", words, folder, on_line)
+    return project.run("buildout", words)
 
 
 def _buildout(folder: Path) -> Path | None:
@@ -116,16 +116,20 @@ def _sealed(output: str) -> Built:
 
 
 @contextmanager
-def _project(source: Path) -> Iterator[Path]:
-    """Give the folder to build in."""
+def _project(source: Path, on_line: OnLine) -> Iterator[_Project]:
+    """Give the project to build; that of an archive has nothing yet but the cache."""
     if source.is_dir():
-        yield source.absolute()
+        yield _Project(source.absolute(), on_line)
         return
     if not source.name.endswith(_SUFFIXES):
         raise ReleaseError(f"{source} is neither a folder nor a .tar.gz")
     _compare(source)
-    with tempfile.TemporaryDirectory(prefix="pointsman-build-") as scratch:
-        yield _unpacked(source, Path(scratch))
+    with (
+        tempfile.TemporaryDirectory(prefix="pointsman-build-") as scratch,
+        cache.shared(lambda line: on_line("cache", line)) as libraries,
+    ):
+        folder = _unpacked(source, Path(scratch))
+        yield _Project(folder, on_line, {cache.VARIABLE: libraries})
 
 
 def _compare(archive: Path) -> None:
@@ -162,25 +166,34 @@ def _base_python() -> str:
     return os.path.realpath(base)
 
 
-def _run(what: str, words: Sequence[str], folder: Path, on_line: OnLine) -> str:
-    """Run a command in a project; return what it has said."""
-    # Other people's warnings are no errors of this build.
-    own = {"PYTHONWARNINGS", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
-    lines: deque[str] = deque(maxlen=10_000)
-    with subprocess.Popen(  # noqa: S603 - commands of the project that is built
-        words,
-        cwd=folder,
-        env={key: value for key, value in os.environ.items() if key not in own},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        for line in process.stdout or ():
-            lines.append(line)
-            on_line(what, line.rstrip())
-    if process.returncode:
-        shown = "".join(list(lines)[-_SHOWN:])
-        raise BuildError(what, process.returncode, shown)
-    return "".join(lines)
+@dataclass(frozen=True, slots=True)
+class _Project:
+    """Where to build; ``variables`` are for its commands, besides those of ours."""
+
+    folder: Path
+    on_line: OnLine
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def run(self, what: str, words: Sequence[str]) -> str:
+        """Run a command; return what it has said."""
+        # Other people's warnings are no errors of this build.
+        own = {"PYTHONWARNINGS", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+        ours = {key: value for key, value in os.environ.items() if key not in own}
+        lines: deque[str] = deque(maxlen=10_000)
+        with subprocess.Popen(  # noqa: S603 - commands of the project that is built
+            words,
+            cwd=self.folder,
+            env=ours | self.variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in process.stdout or ():
+                lines.append(line)
+                self.on_line(what, line.rstrip())
+        if process.returncode:
+            shown = "".join(list(lines)[-_SHOWN:])
+            raise BuildError(what, process.returncode, shown)
+        return "".join(lines)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pointsman.serving.listener import DrainState, Listener
 
 LINGER = 2.0
+_MOMENT = 0.001  # seconds that the loop waits for a lock, at most
 _DISCARD = 65536
 
 
@@ -57,7 +58,7 @@ class Channel(HTTPChannel):
         _fileno: int | None
         _flush_exception: Callable[[object], object]
         _flush_some: Callable[..., bool]
-        _flush_some_if_lockable: Callable[..., bool]
+        outbuf_lock: threading.Condition
     # Our half is closed; what still comes is thrown away until this time.
     linger_until: float | None = None
     # The client itself asked for the end, so it sends nothing more.
@@ -212,13 +213,26 @@ class Channel(HTTPChannel):
                 self._close_our_half()
         self._note()
 
-    def _flush(self) -> Callable[..., bool] | None:
+    def _flush(self) -> Callable[..., object] | None:
         """Choose how to flush, as HTTPChannel.handle_write does."""
         if not self.requests:
             return self._flush_some
         if self.total_outbufs_len >= self.adj.send_bytes:
             return self._flush_some_if_lockable
         return None
+
+    def _flush_some_if_lockable(self, do_close: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Flush what a running request has written, when its thread does not.
+
+        That thread has the lock, and needs the interpreter to go on.  waitress turns to
+        poll(2), which returns at once, and so on, some ten thousand times a second; to
+        wait for the lock gives the interpreter away.
+        """
+        if self.outbuf_lock.acquire(timeout=_MOMENT):
+            try:
+                super()._flush_some_if_lockable(do_close=do_close)  # type: ignore[misc]
+            finally:
+                self.outbuf_lock.release()
 
     def _close_our_half(self) -> None:
         self.linger_until = time.monotonic() + LINGER

@@ -82,6 +82,7 @@ class Listener(BaseWSGIServer):
         effective_host: str
         effective_port: str
         _map: dict[int, Any]
+        _fileno: int
     _lockout: Lockout | None = None
     _locked_at = 0.0
     _emptyings = 0
@@ -134,8 +135,13 @@ class Listener(BaseWSGIServer):
 
     def handle_accept(self) -> None:
         """Accept every connection that waits, not one for each turn of the loop."""
+        if not self._may_accept():
+            return
+        # A connection is ours before it can be counted: until then, the door is.
+        self.tally.note(self._fileno, 0)
         while self._may_accept() and self._accept_one():
             pass
+        self.tally.forget(self._fileno)
 
     def _may_accept(self) -> bool:
         room = len(self._map) < self.adj.connection_limit

@@ -355,6 +355,17 @@ class Site:
         """Count the connections of the successor that have sent something."""
         return len(established(successor, self.port()))
 
+    def noted(self) -> bytes:
+        """Return what the successor has noted of its connections; see ``tally``.
+
+        It notes an answer a moment after the client has it.
+        """
+        for name in Path(f"/proc/{self.pid()}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                if name.readlink().name.startswith("memfd:in flight"):
+                    return bytes(sorted(name.read_bytes().replace(b"\0", b"")))
+        return b""
+
     def status(self) -> dict[str, Any]:
         """Return all that the server says of itself."""
         with status.reached(self.pid_file) as line:

@@ -55,7 +55,8 @@ def test_the_count_is_exact(site: Site) -> None:
         for client in clients[3:5]:
             client.send("/")
             client.receive()
-        wait_for(lambda: site.in_flight(switching.pid) == 6, "all of them accepted")
+        # One more than the answers owed, for each.
+        wait_for(lambda: site.noted() == b"\1\1\2\2\2\2", "all of them noted")
         switching.kill("SIGKILL", port)
         outcome = switching.outcome()
     for client in clients:
@@ -73,6 +74,7 @@ def test_an_exit_is_a_death_too(site: Site) -> None:
     leaves = kinds.CRASHES.replace("ctypes.string_at(0)", "os._exit(3)")
     port = site.start(site.release("one"))
     with site.switching(site.release("two", behind=leaves), probation=60) as switching:
+        wait_for(lambda: not site.noted(), "no connection but those that follow")
         switching.kill("SIGSEGV", port)
         outcome = switching.outcome()
 
@@ -162,6 +164,7 @@ def test_what_somebody_stops_goes(site: Site) -> None:
             client.send("/until")
             wait_for(release.begun, "a request on it")
             os.kill(switching.pid, signal.SIGTERM)
+            wait_for(lambda: "answering again" in switching.steps, "the old one")
             during = get(port).body
             release.go()
             body = client.receive().body

@@ -121,6 +121,7 @@ class Machine:
             "PIP_FIND_LINKS": self.links,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "BUILDOUT_HOME": str(self.top / "buildout"),
+            "XDG_CACHE_HOME": str(self.top / "cache"),
         }
 
     def _share_eggs(self) -> None:
@@ -134,3 +135,6 @@ class Machine:
         settings = self.top / "buildout" / "default.cfg"
         settings.parent.mkdir()
         settings.write_text(f"[buildout]\neggs-directory = {eggs}\n")
+        cache = self.top / "cache" / "pointsman" / "build"
+        cache.mkdir(parents=True)
+        (cache / "eggs").symlink_to(eggs)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from pointsman.errors import ReleaseError
 from pointsman.releases.layout import Release, Root
 from pointsman.releases.source import BuildError, Built, build
+from waiting import wait_for
 
 #: Makes bin/: a buildout that says what the recipe says, and tests.
 BOOTSTRAP = '''
@@ -20,6 +24,7 @@ import os
 from pathlib import Path
 
 assert "PYTHONWARNINGS" not in os.environ
+Path("{log}.cache").write_text(os.environ.get("POINTSMAN_BUILD_CACHE", "-"))
 Path("bin").mkdir()
 for name, text in (
     ("buildout", """#!/bin/sh
@@ -40,6 +45,11 @@ echo "$root/releases/site-${{version:-1.0}} is {how}."
 @pytest.fixture(name="log")
 def _log(tmp_path: Path) -> Path:
     return tmp_path / "log"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
 
 
 def project(
@@ -80,7 +90,9 @@ def test_from_an_archive(
     assert Built(Release("site", "1.0"), fresh=True) == built
     words = f"-c deploy.cfg release:root={tmp_path}/root in site-1.0\n"
     assert (words, ["buildout"]) == (log.read_text(), told)
-    assert before | {log} == set(tmp_path.iterdir())
+    named = tmp_path / "log.cache"
+    assert str(tmp_path / "caches" / "pointsman" / "build") == named.read_text()
+    assert before | {log, named, tmp_path / "caches"} == set(tmp_path.iterdir())
 
 
 def test_from_a_folder(tmp_path: Path, log: Path) -> None:
@@ -167,3 +179,59 @@ def test_command(tmp_path: Path, log: Path) -> None:
 
     assert (1, "no network\n") == (done.returncode, done.stdout)
     assert "bootstrap.py failed with exit code 5" in done.stderr
+
+
+def test_a_folder_has_its_own_libraries(tmp_path: Path, log: Path) -> None:
+    """The commands that stay in its bin/ must not need a cache."""
+    build(project(tmp_path, log), Root(tmp_path / "root"))
+
+    assert "-" == (tmp_path / "log.cache").read_text()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_cache_can_be_named(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch, *, named: bool
+) -> None:
+    """Another folder, or none."""
+    cache = str(tmp_path / "elsewhere") if named else ""
+    monkeypatch.setenv("POINTSMAN_BUILD_CACHE", cache)
+    build(archive(project(tmp_path, log)), Root(tmp_path / "root"))
+
+    assert cache == (tmp_path / "log.cache").read_text()
+    assert not (tmp_path / "caches").exists()
+
+
+def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path, log: Path) -> None:
+    """Who writes there decides what is built.  Broken on purpose: not looked at."""
+    folder = tmp_path / "caches" / "pointsman" / "build"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    told: list[tuple[str, str]] = []
+    packed = archive(project(tmp_path, log))
+    build(packed, Root(tmp_path / "root"), on_line=lambda *words: told.append(words))
+
+    assert ("cache", f"without the cache {folder}: others may write there") == told[0]
+    assert "" == (tmp_path / "log.cache").read_text()
+
+
+def test_one_build_at_a_time_fills_the_cache(tmp_path: Path, log: Path) -> None:
+    """The second one says so, and waits."""
+    folder = tmp_path / "caches" / "pointsman" / "build"
+    folder.mkdir(parents=True, mode=0o700)
+    packed = archive(project(tmp_path, log))
+    told: list[str] = []
+    with ThreadPoolExecutor() as pool:
+        held = os.open(folder, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second = pool.submit(
+            build,
+            packed,
+            Root(tmp_path / "root"),
+            on_line=lambda _what, line: told.append(line),
+        )
+        wait_for(lambda: told, "it says that it waits")
+        early = log.exists()
+        os.close(held)
+
+    assert (f"another build fills {folder}; waiting", False) == (told[0], early)
+    assert second.result().fresh

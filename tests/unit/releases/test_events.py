@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,19 +82,21 @@ def test_the_newest_of_some(log: Path) -> None:
     assert "" == events.newest(log, "b-1.0", "built").what
 
 
-@pytest.fixture(name="full")
-def _full(log: Path) -> Iterator[None]:
-    """Let no file grow by more than ten bytes: half a line is written."""
+@contextmanager
+def full(log: Path) -> Iterator[None]:
+    """Let no file of this process grow beyond ten bytes more than the log has."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + 10, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_line_is_there_whole_or_not_at_all(log: Path, full: None) -> None:
+def test_a_line_is_there_whole_or_not_at_all(log: Path) -> None:
     """What does not fit any more is an error, and nothing of it is left."""
     before = log.read_bytes()
-    with pytest.raises(OSError, match="File too large"):
+    with full(log), pytest.raises(OSError, match="File too large"):
         events.append(log, SECOND)
 
     assert before == log.read_bytes()

@@ -15,6 +15,7 @@ from pointsman.serving import pidfile
 from pointsman.serving.handover.health import Baseline, Health
 from pointsman.serving.handover.outcome import Outcome, Plan, Result
 from pointsman.serving.handover.wire import pair
+from pointsman.serving.listener import Listener
 from pointsman.serving.notify import Notifier
 from pointsman.serving.processes import Identity
 from pointsman.serving.tally import Page, Tally, mapped
@@ -127,6 +128,33 @@ def test_a_tally_without_a_page_is_quiet() -> None:
 
     assert (False, 0) == (tally.counts, page.owed())
     page.close()
+
+
+def test_who_stands_in_the_door_is_counted() -> None:
+    """Between accept(2) and the first note a connection is nobody's yet.
+
+    Broken on purpose: without the note of the door, a kill at that moment loses a
+    request that no page knows of.
+    """
+    page, seen = Page(), list[int]()
+
+    class Door(Listener):
+        def __init__(self) -> None:
+            self.tally, self._fileno = Tally(), 7
+            self.tally.begin(mapped(os.dup(page.descriptor)))
+
+        def _may_accept(self) -> bool:
+            return True
+
+        def _accept_one(self) -> bool:
+            seen.append(page.idle())
+            return False
+
+    Door().handle_accept()
+    after = page.idle()
+    page.close()
+
+    assert ([1], 0) == (seen, after)
 
 
 def test_words_travel_with_descriptors() -> None:

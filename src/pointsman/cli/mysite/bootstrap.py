@@ -8,7 +8,8 @@
 
 Needs Python 3.11 or newer with venv, and, at the first call, a package index; with
 wheels/ beside it, none.  Where packages come from is said as for pip: PIP_INDEX_URL,
-PIP_FIND_LINKS.  What is there and still right is kept.
+PIP_FIND_LINKS.  What is there and still right is kept.  With
+POINTSMAN_BUILD_CACHE=FOLDER, wheels and eggs go there, for other folders to share.
 """
 
 import sys
@@ -40,6 +41,8 @@ WHEELS = VENV / "wheels"  # what the build takes
 CARRIED = ROOT / "wheels"  # what an archive brings along
 STATE = ROOT / ".bootstrap"  # the log, the lock
 LOG = STATE / "bootstrap.log"
+# Wheels and eggs that several folders share: then the second one builds in seconds.
+CACHE = os.environ.get("POINTSMAN_BUILD_CACHE", "")
 # In a virtual environment this is the Python that the environment was made from.
 PYTHON = os.path.realpath(sys.executable)
 # What .venv itself holds.  The other distributions become eggs.
@@ -95,7 +98,7 @@ def digest():
     """Return the digest of everything that the build is made from."""
     names = ("setup.py", "buildout.cfg", "versions.cfg")
     texts = [(ROOT / name).read_text("utf-8") for name in names]
-    whole = "\0".join([str(ROOT), PYTHON, sys.version, *texts])
+    whole = "\0".join([str(ROOT), PYTHON, sys.version, CACHE, *texts])
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
@@ -131,15 +134,36 @@ def make_environment(wanted):
         return
     step("environment", [PYTHON, "-m", "venv", "--clear", "--without-pip", VENV])
     pip = [VENV / "bin" / "python", brought_pip(), "--disable-pip-version-check"]
-    requirements = VENV / "pins.txt"
-    requirements.write_text("\n".join(wanted.values()), "utf-8")
-    command = [*pip, "wheel", "--no-deps", "-r", requirements, "-w", WHEELS / "dist"]
-    if not take_carried(command):
-        step("wheels", command)
+    fetch_wheels(pip, "\n".join(wanted.values()))
     install = [*pip, "install", "--no-compile", "--no-deps", "--no-index"]
     tools = [wanted[name] for name in TOOLS]
     step("packages", [*install, "--find-links", WHEELS / "dist", *tools])
     stamp.write_text(expected, "utf-8")
+
+
+def fetch_wheels(pip, text):
+    """Fill the folder of wheels, one for each pin, whole or not at all."""
+    folder = shared_wheels(text)
+    if is_stamped(folder / "pins.txt", text):
+        return
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    (part / "pins.txt").write_text(text, "utf-8")
+    command = [*pip, "wheel", "--no-deps", "-r", part / "pins.txt", "-w", part / "dist"]
+    if not take_carried(command):
+        step("wheels", command)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def shared_wheels(text):
+    """Return where the wheels go, and let WHEELS lead there when that is elsewhere."""
+    if not CACHE:
+        return WHEELS
+    name = hashlib.sha256(f"{sys.version}\n{text}".encode()).hexdigest()[:16]
+    WHEELS.symlink_to(Path(CACHE).absolute() / "wheels" / name)
+    return WHEELS.readlink()
 
 
 def brought_pip():
@@ -172,7 +196,8 @@ def buildout_command(*arguments):
     """Return the call of buildout that takes distributions from our wheels only."""
     cache = f"buildout:download-cache={WHEELS}"
     program = VENV / "bin" / "buildout"
-    return [program, cache, "buildout:install-from-cache=true", *arguments]
+    eggs = [f"buildout:eggs-directory={Path(CACHE).absolute()}/eggs"] if CACHE else []
+    return [program, cache, "buildout:install-from-cache=true", *eggs, *arguments]
 
 
 def from_wheels():
@@ -187,8 +212,10 @@ def from_wheels():
 def write_buildout():
     """Write bin/buildout: it goes through this file."""
     path = BIN / "buildout"
-    words = shlex.join([PYTHON, str(ROOT / "bootstrap.py"), "buildout"])
-    path.write_text(f'#!/bin/sh\nexec {words} "$@"\n', "utf-8")
+    words = [PYTHON, str(ROOT / "bootstrap.py"), "buildout"]
+    if CACHE:
+        words[:0] = ["env", f"POINTSMAN_BUILD_CACHE={Path(CACHE).absolute()}"]
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', "utf-8")
     path.chmod(0o755)
 
 
