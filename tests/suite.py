@@ -67,7 +67,7 @@ def test(arguments: Sequence[str]) -> int:
     this = f"Python 3.{sys.version_info[1]}"
     # Few at a time: the functional tests wait for servers, clients and reloads, under
     # deadlines; the other Pythons are a tenth of the time beside them.
-    few = ["-n", str(min(WORKERS, os.cpu_count() or 1)), "--dist=loadfile"]
+    few = ["-n", str(WORKERS), "--dist=loadfile"]
     # The long ones come first by name, and the many small ones fill the gap at the end.
     few.append("--no-loadscope-reorder")
     return summarise(
