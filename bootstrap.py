@@ -5,11 +5,15 @@
     python3 bootstrap.py serve [ARG ...]   build, bin/paster serve deploy.ini ARG ...
     python3 bootstrap.py test              build, then every check on every Python here
     python3 bootstrap.py test ARG ...      build, bin/test ARG ... and nothing else
+    python3 bootstrap.py buildout ARG ...  build, then what bin/buildout ARG ... does
+    python3 bootstrap.py wheels            build, and put all that it took into wheels/
 
-Assignments for buildout (SECTION:OPTION=VALUE) go before the command.
+Assignments for buildout (SECTION:OPTION=VALUE) go before the command.  With
+POINTSMAN_BUILD_CACHE=FOLDER, wheels and eggs go there, for other folders to share.
 
-Needs Python 3.11 or newer with venv, and, at the first call, the network.  What is
-there and still right is kept; what an interruption left behind is made again.
+Needs Python 3.11 or newer with venv, and, at the first call, the network; with wheels/
+beside it, none.  What is there and still right is kept; what an interruption left
+behind is made again.
 """
 
 import sys
@@ -29,6 +33,7 @@ import http.client
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -41,6 +46,9 @@ BIN = ROOT / "bin"
 VENV = ROOT / ".venv"
 STATE = ROOT / ".bootstrap"  # the log, the lock, the other Pythons of `test`
 LOG = STATE / "bootstrap.log"
+# Wheels and eggs that several folders share: then the second one builds in seconds.
+CACHE = os.environ.get("POINTSMAN_BUILD_CACHE", "")
+CARRIED = ROOT / "wheels"  # what an archive carries that is to build without network
 # In a virtual environment this is the Python that the environment was made from.
 PYTHON = os.path.realpath(sys.executable)
 # What .venv itself holds.  The other distributions become eggs.
@@ -48,6 +56,7 @@ TOOLS = ("pip", "setuptools", "wheel", "packaging", "zc.buildout", "ruff")
 SCRIPTS = {
     "paster": "serves an ini file: bin/paster serve deploy.ini",
     "pointsman": "the command of operators: bin/pointsman --help",
+    "buildout": "builds a release: bin/buildout -c deploy.cfg",
     "test": "runs the tests: bin/test -k routing",
     "bench": "measures the host beside other servers",
     "py": "a Python that sees everything",
@@ -55,6 +64,7 @@ SCRIPTS = {
     "mypy": "checks types",
     "lint-imports": "checks that imports keep to the layers",
     "coverage": "shows what no test reaches: bin/coverage run -m pytest",
+    "zeo": "keeps the objects that several processes share: bin/zeo start",
     "gunicorn": "another server: bin/gunicorn --paste deploy.ini",
     "waitress-serve": "another server: bin/waitress-serve --call",
 }
@@ -106,7 +116,8 @@ def build_digest(root: Path, python: str, assignments: Sequence[str]) -> str:
     version = re.findall(r"^__version__ = .*$", source, re.MULTILINE)
     files = [root / "setup.py", root / "buildout.cfg", root / "versions.cfg"]
     texts = [path.read_text("utf-8") for path in files]
-    return digest(str(root), python, sys.version, *assignments, *version, *texts)
+    given = (str(root), python, sys.version, CACHE, *assignments)
+    return digest(*given, *version, *texts)
 
 
 def is_stamped(stamp: Path, expected: str) -> bool:
@@ -140,6 +151,7 @@ def build(assignments: Sequence[str]) -> None:
         pins = read_pins((ROOT / "versions.cfg").read_text("utf-8"))
         make_environment(PYTHON, VENV, pins, TOOLS)
         run_buildout(assignments)
+        write_buildout(BIN / "buildout", assignments)
         stamp.write_text(expected, "utf-8")
 
 
@@ -199,34 +211,81 @@ def fetch_wheels(pip: Sequence[str], folder: Path, pins: Mapping[str, str]) -> P
     pip chooses, because it prefers the wheel with the compiled parts: between a pure
     and a compiled wheel of one version buildout takes either.
     """
-    wheels, part = folder / "wheels", folder / "wheels.part"
     text = "\n".join(requirements(pins, pins))
+    wheels = shared_wheels(folder / "wheels", text)
+    part = wheels.with_name(f"{wheels.name}.part")
     if not is_stamped(wheels / "pins.txt", text):
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
+        part.mkdir(parents=True)
         (part / "pins.txt").write_text(text, "utf-8")
         command = [*pip, "download", "--no-deps", "-r", part / "pins.txt"]
-        step("wheels", [*command, "-d", part / "dist"])
+        command += ["-d", part / "dist"]
+        if not take_carried(command):
+            step("wheels", command)
         shutil.rmtree(wheels, ignore_errors=True)
         part.rename(wheels)
-    return wheels / "dist"
+    return folder / "wheels" / "dist"
+
+
+def shared_wheels(own: Path, text: str) -> Path:
+    """Return where the wheels go, and let ``own`` lead there when that is elsewhere."""
+    if not CACHE:
+        return own
+    shared = Path(CACHE).absolute() / "wheels" / digest(text, sys.version)[:16]
+    if own.is_dir() and not own.is_symlink():
+        shutil.rmtree(own)
+    own.unlink(missing_ok=True)
+    own.symlink_to(shared)
+    return shared
+
+
+def take_carried(command: Sequence[object]) -> bool:
+    """Take the wheels from wheels/, without network; say whether all were there."""
+    if not CARRIED.is_dir():
+        return False
+    try:
+        step("wheels, carried", [*command, "--no-index", "--find-links", CARRIED])
+    except Failure:
+        print(f"  {CARRIED} has not all for this Python; asking the package index")
+        return False
+    return True
 
 
 def run_buildout(assignments: Sequence[str]) -> None:
-    """Let buildout make eggs/ and bin/ from the wheels and from nothing else.
+    """Let buildout make eggs/ and bin/ from the wheels and from nothing else."""
+    step("eggs and bin/", buildout_command(assignments), **from_wheels())
 
-    The variables are for the pip that buildout calls; without them the build of our
-    own egg fetches whatever setuptools is the newest.
-    """
+
+def buildout_command(assignments: Sequence[str]) -> list[str]:
+    """Return the call of buildout that takes distributions from our wheels only."""
     cache = f"buildout:download-cache={VENV}/wheels"
-    command = [VENV / "bin" / "buildout", cache, "buildout:install-from-cache=true"]
-    step(
-        "eggs and bin/",
-        [*command, *assignments],
-        PIP_CONFIG_FILE=os.devnull,
-        PIP_FIND_LINKS=(VENV / "wheels" / "dist").as_uri(),
-        PIP_NO_INDEX="1",
-    )
+    program = str(VENV / "bin" / "buildout")
+    eggs = [f"buildout:eggs-directory={Path(CACHE).absolute()}/eggs"] if CACHE else []
+    return [program, cache, "buildout:install-from-cache=true", *eggs, *assignments]
+
+
+def from_wheels() -> dict[str, str]:
+    """Return the variables for buildout and for the pip that it calls.
+
+    Without them the build of our own egg fetches whatever setuptools is the newest.
+    The warning that is hushed is one about buildout's own package, in each run.
+    """
+    wheels = (VENV / "wheels" / "dist").as_uri()
+    return {
+        "PYTHONWARNINGS": "ignore:Module zc was already imported:UserWarning",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_FIND_LINKS": wheels,
+        "PIP_NO_INDEX": "1",
+    }
+
+
+def write_buildout(path: Path, assignments: Sequence[str]) -> None:
+    """Write bin/buildout: it goes through this file, with the same assignments."""
+    words = [PYTHON, str(ROOT / "bootstrap.py"), *assignments, "buildout"]
+    if CACHE:
+        words[:0] = ["env", f"POINTSMAN_BUILD_CACHE={Path(CACHE).absolute()}"]
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', "utf-8")
+    path.chmod(0o755)
 
 
 def step(title: str, command: Sequence[object], **extra: str) -> None:
@@ -273,6 +332,29 @@ def say_commands() -> int:
     """List what a build has put into bin/."""
     lines = (f"  {name:<16}{purpose}" for name, purpose in SCRIPTS.items())
     print("bin/ has", *lines, sep="\n")
+    return 0
+
+
+# buildout, wheels
+
+
+def buildout(assignments: Sequence[str], arguments: Sequence[str]) -> int:
+    """Become buildout, with the lock of this folder."""
+    command = [*buildout_command(assignments), *arguments]
+    with locked():
+        os.execve(command[0], command, clean_environment(**from_wheels()))
+
+
+def keep_wheels() -> int:
+    """Put what this build took into wheels/, for an archive that builds by itself.
+
+    Called with several Pythons, wheels/ serves all of them.
+    """
+    CARRIED.mkdir(exist_ok=True)
+    for wheel in sorted((VENV / "wheels" / "dist").iterdir()):
+        shutil.copy2(wheel, CARRIED)
+    size = sum(wheel.stat().st_size for wheel in CARRIED.iterdir()) / 1e6
+    print(f"{CARRIED} has {size:.0f} MB; an archive with it builds without network")
     return 0
 
 
@@ -374,6 +456,17 @@ def test(arguments: Sequence[str]) -> int:
 # The command line
 
 
+def run_command(command: str, assignments: Sequence[str], rest: Sequence[str]) -> int:
+    """Do what comes after the build; return the exit code."""
+    if command == "build":
+        return say_commands()
+    if command == "wheels":
+        return keep_wheels()
+    if command == "buildout":
+        return buildout(assignments, rest)
+    return serve(rest) if command == "serve" else test(rest)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
     words = list(arguments)
@@ -384,14 +477,13 @@ def main(arguments: Sequence[str]) -> int:
     if command in {"-h", "--help", "help"}:
         print(__doc__)
         return 0
-    if command not in {"build", "serve", "test"} or (command == "build" and rest):
+    alone = command in {"build", "wheels"}
+    if (alone and rest) or not (alone or command in {"serve", "test", "buildout"}):
         print(f"What is “{' '.join(words)}”?\n\n{__doc__}", file=sys.stderr)
         return 2
     try:
         build(assignments)
-        if command == "build":
-            return say_commands()
-        return serve(rest) if command == "serve" else test(rest)
+        return run_command(command, assignments, rest)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1

@@ -1,11 +1,16 @@
 """What pointsman is called, needs and offers; the pins are in versions.cfg."""
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 SOURCE = Path(__file__).parent / "src"
+# Our own commands are in what is being set up.  They need no more than setuptools.
+sys.path.insert(0, str(SOURCE))
+
+from pointsman.setup_commands import Publish, Test  # noqa: E402
 
 
 def version() -> str:
@@ -19,9 +24,9 @@ def version() -> str:
 
 
 BUILDOUT = ["zc.buildout", "zc.recipe.egg"]
-ZODB = ["ZODB", "zodburi"]
+ZODB = ["ZEO", "ZODB", "zodburi"]
 # What the services below examples/ import.
-EXAMPLES = ["Flask"]
+EXAMPLES = ["Flask", *ZODB]
 TEST = [
     "coverage",
     "hypothesis",
@@ -31,6 +36,7 @@ TEST = [
     "Paste",
     "pydantic",
     "pytest",
+    "pytest-xdist",
     "ruff",
     "schemathesis",
     "setuptools",
@@ -64,11 +70,20 @@ setup(
     packages=find_packages("src"),
     package_data={
         "pointsman": ["py.typed"],
+        # What `pointsman init` makes.
+        "pointsman.cli": [
+            "mysite/*",
+            "mysite/etc/*",
+            "mysite/src/mysite/*.py",
+            "mysite/tests/*.py",
+        ],
         "pointsman.ledger": ["migrations/*.py", "migrations/versions/*.py"],
     },
     zip_safe=False,
+    cmdclass={"publish": Publish, "test": Test},
     install_requires=[
         "alembic",
+        "argon2-cffi",
         "click",
         "httpx",
         # WebOb 1.8 imports cgi, which Python 3.13 no longer has.
@@ -87,7 +102,7 @@ setup(
     extras_require={
         "buildout": BUILDOUT,
         "examples": EXAMPLES,
-        "test": [*TEST, *BUILDOUT, *EXAMPLES, *ZODB, "gunicorn"],
+        "test": [*TEST, *BUILDOUT, *EXAMPLES, "gunicorn"],
         "zodb": ZODB,
     },
     entry_points={
@@ -100,6 +115,16 @@ setup(
         "console_scripts": [
             "paster = pointsman.serving.paster:main",
             "pointsman = pointsman.cli:main",
+            "zeo = pointsman.zeo.command:main",
+        ],
+        "distutils.commands": [
+            "publish = pointsman.setup_commands:Publish",
+            "test = pointsman.setup_commands:Test",
+        ],
+        "zc.buildout": [
+            "config = pointsman.recipes.config:Config",
+            "tree = pointsman.recipes.tree:Tree",
+            "zeo = pointsman.recipes.zeo:Zeo",
         ],
     },
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +12,12 @@ from site_folder import SiteFolder
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Let a worker of pytest-xdist import what bin/test can."""
+    node.gateway.remote_exec(f"import sys; sys.path[:] = {sys.path!r}").waitclose()
 
 
 @pytest.fixture(name="site")

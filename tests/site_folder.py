@@ -23,7 +23,10 @@ class Answer:
     ) -> None:
         """Hold the parts."""
         self.status = status
-        self.headers = dict(headers)
+        self.headers: dict[str, str] = {}
+        for name, value in headers:  # RFC 9110, section 5.3
+            before = f"{self.headers[name]}, " if name in self.headers else ""
+            self.headers[name] = before + value
         self.body = body
 
     @property

@@ -30,12 +30,17 @@ from bootstrap import (
 )
 
 EXAMPLES = ROOT / "examples"
+WORKERS = 3  # tests at the same time: half of the time they wait for something
 PYTHONS = (11, 12, 13)  # the minor versions of Python 3 that the tests run on
 # A Debian package that some test needs -> a file that shows that it is there.
 SYSTEM_PACKAGES = {
     "apache2-bin": "/usr/sbin/apache2",
     "curl": "/usr/bin/curl",
+    "git": "/usr/bin/git",
     "libapache2-mod-wsgi-py3": "/usr/lib/apache2/modules/mod_wsgi.so",
+    "logrotate": "/usr/sbin/logrotate",
+    "python3-venv": "/usr/share/doc/python3-venv",
+    "systemd": "/usr/bin/systemd-analyze",
     "uwsgi-core": "/usr/bin/uwsgi-core",
     "uwsgi-plugin-python3": "/usr/lib/uwsgi/plugins/python3_plugin.so",
 }
@@ -56,8 +61,11 @@ def test(arguments: Sequence[str]) -> int:
     if arguments:
         return run([BIN / "test", *arguments])
     this = f"Python 3.{sys.version_info[1]}"
-    # One after the other: the functional tests fill two cores with servers, clients and
-    # reloads, under deadlines; the other Pythons are a tenth of the time beside them.
+    # Few at a time: the functional tests wait for servers, clients and reloads, under
+    # deadlines; the other Pythons are a tenth of the time beside them.
+    few = ["-n", str(min(WORKERS, os.cpu_count() or 1)), "--dist=loadfile"]
+    # The long ones come first by name, and the many small ones fill the gap at the end.
+    few.append("--no-loadscope-reorder")
     return summarise(
         [
             check("ruff check", [BIN / "ruff", "check"]),
@@ -65,7 +73,7 @@ def test(arguments: Sequence[str]) -> int:
             check("mypy", [BIN / "mypy"]),
             check("mypy examples", [BIN / "mypy", EXAMPLES], MYPYPATH=example_path()),
             check("lint-imports", [BIN / "lint-imports", "--no-logo"]),
-            check(this, [BIN / "test"], VENV / "report.xml"),
+            check(this, [BIN / "test", *few], VENV / "report.xml"),
             *(check_on(minor, python) for minor, python in other_pythons().items()),
         ]
     )

@@ -1,10 +1,13 @@
-"""What a test needs from the system's packages."""
+"""What a test needs from the system."""
 
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+# Before a command: it sees no network, not even a loopback device.
+NO_NETWORK = ("unshare", "-n") if os.geteuid() == 0 else ("unshare", "-rn")
 
 
 def require(command_or_file: str, package: str) -> str:

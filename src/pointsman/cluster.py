@@ -257,6 +257,23 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who signs in with a name and a password.
+
+    Of the password only ``hash`` is kept, by argon2; it is left out of lists.
+    """
+
+    id: int
+    name: str
+    role: Role
+    hash: str = field(default="", repr=False)
+    created_at: float = 0.0
+    created_by: str = ""
+    disabled_at: float | None = None
+    used_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One line of the audit log."""
 

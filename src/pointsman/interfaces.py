@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Question,
         Sighting,
         Token,
+        User,
         Vote,
     )
     from pointsman.model import Package, Scan
@@ -419,6 +420,38 @@ class Ledger(Protocol):
 
     def revoke_token(self, name: str, actor: Actor) -> bool:
         """Revoke a token by its name or id; False if there is none."""
+        ...
+
+    def create_user(self, user: User, actor: Actor) -> User:
+        """Store a user with the hash of a password; return it with id and time.
+
+        Raises:
+            Refused: 409, a user of that name exists that is not removed.
+
+        """
+        ...
+
+    def user(self, name: str) -> User | None:
+        """Return the user of this name, with the hash; None if removed."""
+        ...
+
+    def users(self) -> tuple[User, ...]:
+        """Return all users, the newest first, the removed ones too; without hashes."""
+        ...
+
+    def change_password(self, name: str, hash_: str, actor: Actor) -> bool:
+        """Replace the hash of a user's password; False if there is no such user."""
+        ...
+
+    def remove_user(self, name: str, actor: Actor) -> bool:
+        """Disable a user for good, and forget the hash; False if there is none.
+
+        The row stays, for the history; the name is free again.
+        """
+        ...
+
+    def signed_in(self, user: User) -> None:
+        """Note when a user has signed in; nothing where it cannot be written."""
         ...
 
     def lock(self, actor: Actor, reason: str) -> DeployLock:

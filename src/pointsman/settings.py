@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MIB = 1024 * 1024
 _SHORTEST = 0.01  # seconds between two looks at a directory
+#: The key of any section of ours that lays another file over it.
+INCLUDE = "include"
 _IDENTITY = re.compile(r"[A-Za-z0-9_.-]{1,100}\Z")
 
 
@@ -94,37 +96,47 @@ class Settings:
     resources: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Included:
+    """What a section includes: the section of the same name of ``file``."""
+
+    file: Path
+    section: str
+    values: Mapping[str, str]
+
+    @property
+    def here(self) -> Path:
+        """The folder that its relative paths are below."""
+        return self.file.parent
+
+
 def parse(
     strings: Mapping[str, str],
     *,
     file: str = "",
     section: str = "app:main",
     here: str = ".",
+    included: Included | None = None,
 ) -> Settings:
     """Make settings of an ini section; relative paths are below ``here``.
 
+    What is ``included`` wins, key by key; its relative paths are below its own folder.
+    ``strings`` may have the key ``include``, which was followed before.
+
     Raises:
         ConfigError: an unknown key, or a value that is not accepted; it names
-            ``file``, ``section``, the key and what would be accepted.
+            the file, the section, the key and what would be accepted.
 
     """
     place = f"{file or 'the settings'} [{section}]"
     values: dict[str, Any] = {"services": {}, "resources": {}}
     for key, text in strings.items():
-        if key.startswith("service."):
-            _service_setting(values["services"], key, text, place)
-        elif key.startswith("resource."):
-            name = _resource_name(key, text, place)
-            values["resources"][name] = text.strip()
-        elif key in _KEYS:
-            name, convert = _KEYS[key]
-            values[name] = _converted(convert, text, Path(here), f"{place} {key}")
-        else:
-            near = did_you_mean(
-                key, [*_KEYS, "service.<name>.<key>", "resource.<name>"]
-            )
-            message = f"{place}: there is no setting {key!r}{near}"
-            raise ConfigError(message)
+        if key != INCLUDE:
+            _set(values, key, text, Path(here), place)
+    if included is not None:
+        for key, text in included.values.items():
+            own = f"{included.file} [{included.section}]"
+            _set(values, key, text, included.here, own)
     values.setdefault("work_dir", (Path(here) / "var").absolute())
     values.setdefault("control_token_file", values["work_dir"] / "control.token")
     _require_directories(values, place)
@@ -133,6 +145,27 @@ def parse(
     )
     values["resources"] = MappingProxyType(values["resources"])
     return Settings(**values)
+
+
+def _set(values: dict[str, Any], key: str, text: str, here: Path, place: str) -> None:
+    """Add one setting to the values.
+
+    Raises:
+        ConfigError: it is unknown or not accepted.
+
+    """
+    if key.startswith("service."):
+        _service_setting(values["services"], key, text, place)
+    elif key.startswith("resource."):
+        name = _resource_name(key, text, place)
+        values["resources"][name] = text.strip()
+    elif key in _KEYS:
+        name, convert = _KEYS[key]
+        values[name] = _converted(convert, text, here, f"{place} {key}")
+    else:
+        near = did_you_mean(key, [*_KEYS, "service.<name>.<key>", "resource.<name>"])
+        message = f"{place}: there is no setting {key!r}{near}"
+        raise ConfigError(message)
 
 
 def _require_directories(values: Mapping[str, Any], place: str) -> None:

@@ -15,8 +15,8 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from pointsman import inclusion, tracebacks
 from pointsman import settings as settings_module
-from pointsman import tracebacks
 from pointsman.answers import stamped
 from pointsman.bodies import pinned_body, wrap_file
 from pointsman.conformance import checked
@@ -61,10 +61,17 @@ def _host(
     fallback: WSGIApplication | None,
 ) -> Host:
     refuse_unfit_server()
+    file = global_conf.get("__file__", "")
+    section, over = "app:main", None
+    if local_conf.get(settings_module.INCLUDE, "").strip():
+        section = inclusion.section_of(local_conf, file)
+        over = inclusion.included(local_conf, file, section, global_conf)
     found = settings_module.parse(
         local_conf,
-        file=global_conf.get("__file__", ""),
+        file=file,
+        section=section,
         here=global_conf.get("here", "."),
+        included=over,
     )
     node = Node(found, global_conf)
     node.reserve(found.control_path, Control(node))

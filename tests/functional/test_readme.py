@@ -94,7 +94,7 @@ class Clone:
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_for(lambda: self.answers(process, log), f"{command} answers")
+            wait_for(lambda: self.answers(process, log), f"{command} answers", 60)
             yield
         finally:
             process.send_signal(signal.SIGTERM)

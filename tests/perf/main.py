@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perf import call, deploy, idle, load, reload, servers, soak, thousand
+from perf import call, deploy, idle, load, release, reload, servers, soak, thousand
 from perf.table import Table, machine
 from pointsman.errors import did_you_mean
 
@@ -57,6 +57,11 @@ BENCHMARKS = (
         "thousand",
         "start and deployment with 1,000 packages in the ledger (minutes)",
         thousand.measure,
+    ),
+    Benchmark(
+        "release",
+        "50 switches of releases under load, crashes, start and stop (minutes)",
+        release.measure,
     ),
     Benchmark("idle", "what a host takes that nobody asks", idle.measure),
     Benchmark(

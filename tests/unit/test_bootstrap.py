@@ -164,6 +164,60 @@ def test_advice_tells_what_to_do(
     assert (True, True) == (expected in text, str(bootstrap.LOG) in text)
 
 
+def test_carried_wheels_are_taken_without_network(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where wheels/ is, pip asks no index; where it has not all, the caller goes on."""
+    steps: list[object] = []
+
+    def step(_title: str, command: list[object]) -> None:
+        steps.append(command)
+        if "incomplete" in command:
+            raise bootstrap.Failure
+
+    monkeypatch.setattr(bootstrap, "step", step)
+    monkeypatch.setattr(bootstrap, "CARRIED", tmp_path / "wheels")
+    before = bootstrap.take_carried(["pip"])
+    (tmp_path / "wheels").mkdir()
+    after = bootstrap.take_carried(["pip"]), bootstrap.take_carried(["incomplete"])
+
+    assert (False, (True, False)) == (before, after)
+    assert ["pip", "--no-index", "--find-links", tmp_path / "wheels"] == steps[0]
+
+
+def test_buildout_comes_back_to_this_file(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bin/buildout has the assignments and the cache of the build that made it."""
+    monkeypatch.setattr(bootstrap, "CACHE", "/var/my cache")
+    bootstrap.write_buildout(tmp_path / "buildout", ["a:b=c d"])
+    text = (tmp_path / "buildout").read_text()
+
+    assert (
+        f"#!/bin/sh\nexec env 'POINTSMAN_BUILD_CACHE=/var/my cache' {bootstrap.PYTHON} "
+        f"{bootstrap.ROOT}/bootstrap.py 'a:b=c d' buildout \"$@\"\n"
+    ) == text
+    assert "buildout:eggs-directory=/var/my cache/eggs" in bootstrap.buildout_command(
+        []
+    )
+
+
+def test_shared_wheels_are_kept_by_what_they_are(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders with the same pins share their wheels; others have their own."""
+    own = tmp_path / "wheels"
+    own.mkdir()
+    assert own == bootstrap.shared_wheels(own, "a==1")
+
+    monkeypatch.setattr(bootstrap, "CACHE", str(tmp_path / "cache"))
+    first, second, other = (
+        bootstrap.shared_wheels(own, text) for text in ("a==1", "a==1", "a==2")
+    )
+    assert (True, True) == (first == second, first != other)
+    assert other == own.readlink()
+
+
 def test_unknown_command_shows_the_usage(
     bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,8 +239,9 @@ def test_listed_scripts_are_those_of_buildout(bootstrap: ModuleType) -> None:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(ROOT / "buildout.cfg", "utf-8")
     parts = [parser[name] for name in parser["buildout"]["parts"].split()]
-    words = " ".join(part["scripts"] for part in parts).split()
+    # That of a ZEO server is called like its part.
+    words = " ".join(part.get("scripts", part.name) for part in parts).split()
     scripts = {word.rpartition("=")[2] for word in words}
     interpreters = {part["interpreter"] for part in parts if "interpreter" in part}
 
-    assert scripts | interpreters == set(bootstrap.SCRIPTS)
+    assert scripts | interpreters | {"buildout"} == set(bootstrap.SCRIPTS)

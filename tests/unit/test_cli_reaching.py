@@ -113,6 +113,23 @@ def test_options_that_exclude_each_other_are_wrong_usage(ini: Path) -> None:
         reaching.completed(Where(url="http://127.0.0.1", ledger=True))
 
 
+def test_who_signs_in_sends_no_token(ini: Path) -> None:
+    """Name and password go out as RFC 7617 says, and are not shown by accident."""
+    target = replace(
+        hosts.target(Where(ini=ini)), user="test", password="123\N{POUND SIGN}"
+    )
+
+    assert "Basic dGVzdDoxMjPCow==" == hosts._authorization(target)
+    assert "123" not in repr(target)
+
+
+@pytest.mark.parametrize("other", [{"ledger": True}, {"token_file": "x"}])
+def test_one_way_to_say_who_asks(ini: Path, other: dict[str, Any]) -> None:
+    """A ledger asks nobody, and a token is no user."""
+    with pytest.raises(click.UsageError, match=r"--user and --.*exclude each other"):
+        reaching.completed(Where(ini=ini, user="anna", **other))
+
+
 # WHAT IS ASKED
 
 
@@ -141,10 +158,10 @@ def _cluster(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     cluster = Recorder()
 
     @contextmanager
-    def reached(_: Where) -> Iterator[Recorder]:
+    def reached(_: Where, **__: bool) -> Iterator[Recorder]:
         yield cluster
 
-    for module in ("deploying", "history", "looking", "people", "reloading"):
+    for module in ("deploying", "history", "looking", "people", "reloading", "users"):
         monkeypatch.setattr(f"pointsman.cli.{module}.reached", reached)
     return cluster
 

@@ -12,9 +12,12 @@ import pytest
 
 from pointsman import cli, errors
 from pointsman.control.application import ROUTES
+from pointsman.recipes.site import Site
+from pointsman.releases.layout import Release
+from pointsman.releases.manifest import Python
 from pointsman.serving import arguments
 from pointsman.serving import settings as server_settings
-from pointsman.settings import KEYS
+from pointsman.settings import INCLUDE, KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +43,9 @@ def code(page: str) -> set[str]:
     return set(re.findall(r"`([^`\n]+)`", text))
 
 
-@pytest.mark.parametrize("key", [*KEYS, "service.<name>.<key>", "resource.<name>"])
+@pytest.mark.parametrize(
+    "key", [*KEYS, INCLUDE, "service.<name>.<key>", "resource.<name>"]
+)
 def test_every_key_of_the_application_is_explained(key: str) -> None:
     """The reference of the ini has each key that is read."""
     assert key in code("ini.md")
@@ -189,3 +194,18 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
                 todo.append(file)
 
     assert set() == set(pages()) - reached
+
+
+def test_every_option_of_the_recipes_is_explained() -> None:
+    """The reference of recipes has each option, and each name for templates."""
+    folder = ROOT / "src" / "pointsman" / "recipes"
+    read = re.compile(r'options(?:\.get\(|\.setdefault\(|\[)"([\w-]+)"')
+    options = {
+        option
+        for name in ("tree.py", "config.py")
+        for option in re.findall(read, (folder / name).read_text("utf-8"))
+    }
+    site = Site(Path("/srv"), Release("a", "1"), Python("3.11.1", "/usr/bin/python3"))
+
+    assert {"eggs", "root", "templates"} <= options
+    assert set() == {*options, *site.variables()} - code("recipes.md")

@@ -6,7 +6,7 @@ way it gets there): ``over_http`` through ``hosts``, or ``over_ledger`` with its
 ``ledger_view`` and ``voters``.
 
 One module for each group of commands: ``deploying`` (with ``watching`` and
-``units``), ``looking``, ``history``, ``people``, ``reloading``, ``packing``,
+``units``), ``looking``, ``history``, ``people``, ``users``, ``reloading``, ``packing``,
 ``checking`` (with ``rehearsing``), ``damage``.  What people see: ``tables``,
 ``verdicts``, ``differences``, ``records``, ``overview``, ``progress``.
 

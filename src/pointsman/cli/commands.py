@@ -11,10 +11,13 @@ from pointsman.cli import (
     damage,
     deploying,
     history,
+    init,
     looking,
     packing,
     people,
+    releases,
     reloading,
+    users,
 )
 from pointsman.cli.options import examples
 
@@ -60,6 +63,7 @@ def completion(shell: str) -> None:
 
 
 for command in (
+    init.init,
     checking.check,
     deploying.deploy,
     deploying.undeploy,
@@ -74,10 +78,12 @@ for command in (
     history.show,
     history.events,
     people.token,
+    users.user,
     people.lock,
     people.unlock,
     packing.pack,
     reloading.reload,
     damage.ledger,
+    releases.release,
 ):
     main.add_command(command)

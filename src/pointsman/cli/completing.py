@@ -85,6 +85,7 @@ def _found(
 
 
 def _where(given: dict[str, Any]) -> Where:
+    # Nobody is asked for a password in the middle of a word: no --user.
     keys = ("ini", "url", "token_file", "ledger", "server_name")
     known = {key: given[key] for key in keys if given.get(key) is not None}
     variables = {**given.get("variables_of_ini", {}), **given.get("variables", {})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import socket
@@ -31,16 +32,18 @@ class UnreachableError(Error):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a control surface is, and the token for it.
+    """Where a control surface is, and the token, or the user, for it.
 
     ``unix_socket`` is the server's, where it listens on no port.  ``token_file`` is
-    read when a token is needed; ``token`` wins over it.
+    read when a token is needed; ``token`` wins over it, and ``user`` over both.
     """
 
     url: str
     token_file: Path | None
     unix_socket: str = ""
     token: str = field(default="", repr=False)
+    user: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class Line:
 
         """
         headers = {
-            "Authorization": f"Bearer {_token(self.where)}",
+            "Authorization": _authorization(self.where),
             **request.pop("headers", {}),
         }
         timeout = httpx.Timeout(self._timeout + longer, connect=self._timeout)
@@ -197,6 +200,14 @@ def _document(response: httpx.Response) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def _authorization(where: Target) -> str:
+    """Return the header that says who asks (RFC 6750, RFC 7617)."""
+    if where.user:
+        told = f"{where.user}:{where.password}".encode()
+        return f"Basic {base64.b64encode(told).decode()}"
+    return f"Bearer {_token(where)}"
 
 
 def _token(where: Target) -> str:

@@ -112,6 +112,10 @@ class LedgerView:
         now = self._ledger.observe("").now
         return {"tokens": [documents.token(one, now) for one in self._ledger.tokens()]}
 
+    def users(self) -> Document:
+        """Return all users; see `reached.Reached`."""
+        return {"users": [documents.user(one) for one in self._ledger.users()]}
+
     def service_names(self) -> frozenset[str]:
         """Return the services that are mounted anywhere, or were by the last."""
         if self._voters.own is not None:

@@ -78,6 +78,13 @@ _REACHING: tuple[Callable[[Any], Any], ...] = (
         help="Where the token is; else POINTSMAN_TOKEN has it.",
     ),
     click.option(
+        "--user",
+        "signs_in",
+        default="",
+        metavar="NAME",
+        help="Sign in with a password, which is asked for, and not with a token.",
+    ),
+    click.option(
         "--ledger",
         is_flag=True,
         help="Work with the ledger of the ini, and not through a server.",
@@ -115,11 +122,13 @@ def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
         *,
         variables_of_ini: dict[str, str],
         variables: dict[str, str] | None = None,
+        signs_in: str = "",
         **given: Any,
     ) -> Any:
         keys = ("ini", "url", "token_file", "ledger", "server_name", "timeout")
         where = Where(
             **{key: given.pop(key) for key in keys},
+            user=signs_in,
             variables={**variables_of_ini, **(variables or {})},
         )
         return command(where=where, **given)

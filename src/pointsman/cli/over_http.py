@@ -185,6 +185,24 @@ class OverHttp:
         """Revoke a token; see `reached.Reached`."""
         return self._line.ask("DELETE", f"{API}/tokens/{_segment(name)}").done()
 
+    def users(self) -> Document:
+        """Return all users; see `reached.Reached`."""
+        return self._get("/users")
+
+    def create_user(self, name: str, role: str, password: str) -> Document:
+        """Make a user; see `reached.Reached`."""
+        body = {"name": name, "role": role, "password": password}
+        return self._line.ask("POST", f"{API}/users", json=body).done()
+
+    def change_password(self, name: str, password: str) -> Document:
+        """Give a user another password; see `reached.Reached`."""
+        path = f"{API}/users/{_segment(name)}/password"
+        return self._line.ask("PUT", path, json={"password": password}).done()
+
+    def remove_user(self, name: str) -> Document:
+        """Remove a user; see `reached.Reached`."""
+        return self._line.ask("DELETE", f"{API}/users/{_segment(name)}").done()
+
     def lock(self, reason: str) -> Document:
         """Freeze deployments; see `reached.Reached`."""
         return self._line.ask("PUT", f"{API}/lock", json={"reason": reason}).done()

@@ -16,7 +16,7 @@ from pointsman.cli import account, rehearsing
 from pointsman.cli.ledger_view import LedgerView
 from pointsman.cli.voters import Voters
 from pointsman.cluster import Actor
-from pointsman.control import documents, people
+from pointsman.control import documents, people, users
 from pointsman.control.authentication import digest_of, new_token
 from pointsman.deployments import Deployments
 from pointsman.errors import Refused
@@ -193,6 +193,25 @@ class OverLedger(LedgerView):
             detail = f"there is no token {name!r} that is not revoked"
             raise Refused(404, "Not Found", detail)
         return {"revoked": name}
+
+    def create_user(self, name: str, role: str, password: str) -> Document:
+        """Make a user; see `reached.Reached`."""
+        body = {"name": name, "role": role, "password": password}
+        wanted = users.user_wanted(body)
+        return documents.user(self._ledger.create_user(wanted, self._actor))
+
+    def change_password(self, name: str, password: str) -> Document:
+        """Give a user another password; see `reached.Reached`."""
+        made = users.hash_of(password)
+        if not self._ledger.change_password(name, made, self._actor):
+            raise users.nobody(name)
+        return {"changed": name}
+
+    def remove_user(self, name: str) -> Document:
+        """Remove a user; see `reached.Reached`."""
+        if not self._ledger.remove_user(name, self._actor):
+            raise users.nobody(name)
+        return {"removed": name}
 
     def lock(self, reason: str) -> Document:
         """Freeze deployments; see `reached.Reached`."""

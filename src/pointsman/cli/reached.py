@@ -141,6 +141,22 @@ class Reached(Protocol):
         """Revoke a token by its name or id."""
         ...
 
+    def users(self) -> Document:
+        """Return all users, without their passwords."""
+        ...
+
+    def create_user(self, name: str, role: str, password: str) -> Document:
+        """Make a user."""
+        ...
+
+    def change_password(self, name: str, password: str) -> Document:
+        """Give a user another password."""
+        ...
+
+    def remove_user(self, name: str) -> Document:
+        """Remove a user."""
+        ...
+
     def lock(self, reason: str) -> Document:
         """Freeze deployments for everybody else."""
         ...

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from paste.deploy.loadwsgi import APP, FILTER, SERVER, loadcontext
 
+from pointsman import inclusion
 from pointsman import settings as settings_module
 from pointsman.errors import ConfigError
 from pointsman.serving import settings as server_settings
@@ -93,7 +94,8 @@ def address(ini: Path, name: str, variables: Mapping[str, str]) -> Address:
     given = context.local_conf
     if context.object is server_runner:
         place = server_settings.Place(str(ini), f"server:{name}")
-        return _bound(server_settings.read(given, place).adjustments)
+        read = server_settings.read(given, place, context.global_conf)
+        return _bound(read.adjustments)
     listen = str(given.get("listen", given.get("bind", ""))).split()
     host, _, port = listen[0].rpartition(":") if listen else ("", "", "")
     host, port = host or given.get("host", ""), port or given.get("port", "8080")
@@ -117,8 +119,13 @@ def _reachable(host: str) -> str:
 
 def _section(name: str, ini: Path, context: Any) -> Section:
     conf = context.global_conf
+    over = inclusion.included(context.local_conf, str(ini), name, conf)
     parsed = settings_module.parse(
-        context.local_conf, file=str(ini), section=name, here=conf["here"]
+        context.local_conf,
+        file=str(ini),
+        section=name,
+        here=conf["here"],
+        included=over,
     )
     return Section(name, parsed, conf)
 

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 class Where:
     """The options of one call; ``timeout`` is how long an answer may take, in seconds.
 
-    With ``ledger`` no server is asked.
+    With ``ledger`` no server is asked.  With ``user``, whose password is asked for, no
+    token is sent.
     """
 
     ini: Path | None = None
     url: str | None = None
     token_file: Path | None = None
+    user: str = ""
     ledger: bool = False
     server_name: str = "main"
     variables: Mapping[str, str] = field(default_factory=dict)

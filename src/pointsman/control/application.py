@@ -1,6 +1,6 @@
 """The WSGI application of the control surface.  Edge.
 
-Its calls are in `ROUTES`; each but the probes needs a bearer token.
+Its calls are in `ROUTES`; each but the probes needs a bearer token, or a user.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import webob.exc
 from webob import Request, Response
 
 from pointsman.control import (
+    basic,
     generations,
     inventory,
     nodes,
@@ -22,6 +23,7 @@ from pointsman.control import (
     probes,
     responses,
     services,
+    users,
 )
 from pointsman.control.authentication import Authentication
 from pointsman.control.call import Call, Principal
@@ -68,6 +70,7 @@ ROUTES: tuple[Route, ...] = (
     *services.ROUTES,
     *nodes.ROUTES,
     *people.ROUTES,
+    *users.ROUTES,
     *probes.ROUTES,
     Route("GET", "/openapi.json", None, _openapi, {200: "OpenAPI"}),
 )
@@ -186,7 +189,10 @@ def _refusal(request: Request, error: Exception) -> Response:
         _log.error("%s %a failed", request.method, request.path_info, exc_info=error)
     response = responses.of_problem(status, detail, **members)
     if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="pointsman"'
+        for challenge in basic.challenges(request.environ):
+            response.headers.add("WWW-Authenticate", challenge)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        response.headers["Retry-After"] = "1"
     if isinstance(error, WrongMethod):
         response.headers["Allow"] = error.allow
     if isinstance(error, LedgerError):

@@ -1,4 +1,4 @@
-"""Who may: the tokens of the ledger, and the one of this machine.  Edge."""
+"""Who may: the tokens and users of the ledger, and the token of this machine.  Edge."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from pointsman.cluster import Role
+from pointsman.control import basic
 from pointsman.control.call import Principal, forbidden
 from pointsman.control.documents import time_of
+from pointsman.control.passwords import NOBODY, Passwords
 from pointsman.errors import ConfigError, Refused
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ def digest_of(token: str) -> str:
 
 
 class Authentication:
-    """Tells who asks.  Any thread; a refusal may take a second."""
+    """Tells who asks.  Any thread; a refusal may take a second.
+
+    A request with a password takes some 20 ms when the last one is a minute old.
+    """
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class Authentication:
         self._ledger = ledger
         self._file = file
         self._throttle = throttle
+        self._passwords = Passwords()
 
     def principal(self, request: Request, role: Role) -> Principal:
         """Return who asks, if that one may do what ``role`` may.
@@ -68,7 +74,7 @@ class Authentication:
         if not found.role.covers(role):
             raise forbidden(
                 f"{found.name} is a {found.role}; this needs a {role}, so use a token "
-                "of that role"
+                "of that role, or sign in as such a user"
             )
         return found
 
@@ -76,24 +82,32 @@ class Authentication:
         """Return who asks.
 
         Raises:
-            Refused: 401 or 403.
+            Refused: 401, 403, or 429: a password that comes too early.
             LedgerError: the token is one of the ledger, which cannot be read.
 
         """
-        given = request.environ.get("HTTP_AUTHORIZATION", "")
-        scheme, _, token = given.partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token or len(token) > _LONGEST:
-            raise _unauthorized(
-                "send the header Authorization: Bearer with a token: that of this "
-                "host's control.token_file, or one of pointsman token create"
-            )
+        environ = request.environ
+        address = environ.get("REMOTE_ADDR") or "unknown"
+        scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        text = text.strip()
+        if scheme.lower() == "basic" and basic.is_foreign(environ):
+            detail = "a page of another site asks with the password of its reader"
+            raise forbidden(detail)
         try:
-            return self._by_token(token)
+            if scheme.lower() == "basic" and text:
+                return self._by_password(text, address)
+            if scheme.lower() == "bearer" and 0 < len(text) <= _LONGEST:
+                return self._by_token(text)
+        except _TooEarly:
+            raise
         except Refused as refused:
-            address = request.environ.get("REMOTE_ADDR") or "unknown"
             self._throttle.failed(address, refused.detail)
             raise
+        raise _unauthorized(
+            "send the header Authorization: Bearer with a token: that of this host's "
+            "control.token_file, or one of pointsman token create; or Basic, with name "
+            "and password of a user"
+        )
 
     def _by_token(self, token: str) -> Principal:
         if self._file is not None:
@@ -126,6 +140,33 @@ class Authentication:
                     f"{time_of(found.expires_at)}; make another one"
                 )
         return Principal(f"token {found.name}", found.role, found.packages)
+
+    def _by_password(self, text: str, address: str) -> Principal:
+        given = basic.credentials(text)
+        if given is None:
+            raise _unauthorized("Basic is followed by NAME:PASSWORD, UTF-8 in base64")
+        name, password = given
+        ledger = self._ledger()
+        user = ledger.user(name)
+        if user is None or not self._passwords.remembers(user.hash, password):
+            if early := self._throttle.early(address):
+                raise _TooEarly(early)
+            kept = NOBODY if user is None else user.hash
+            if not self._passwords.matches(kept, password) or user is None:
+                raise _unauthorized("there is no user of this name and this password")
+            ledger.signed_in(user)
+        return Principal(f"user {name}", user.role)
+
+
+class _TooEarly(Refused):
+    """429: nothing is compared, and nothing is counted."""
+
+    def __init__(self, seconds: float) -> None:
+        detail = (
+            "too many wrong passwords have come from this address; try again in "
+            f"{seconds:.1f} s"
+        )
+        super().__init__(HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests", detail)
 
 
 def _unauthorized(detail: str) -> Refused:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a token.  ``packages`` are patterns (fnmatch); empty is all."""
+    """Who asks: a token or a user.  ``packages`` are patterns; empty is all."""
 
     name: str
     role: Role

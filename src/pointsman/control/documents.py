@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Generation,
         NodeRecord,
         Token,
+        User,
         Vote,
     )
     from pointsman.differences import Difference
@@ -178,6 +179,20 @@ def token(one: Token, now: float) -> Document:
         "created_by": one.created_by,
         "expires_at": time_of(one.expires_at),
         "revoked_at": time_of(one.revoked_at),
+        "used_at": time_of(one.used_at),
+    }
+
+
+def user(one: User) -> Document:
+    """Return a user, without the hash of the password."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "role": str(one.role),
+        "state": "valid" if one.disabled_at is None else "removed",
+        "created_at": time_of(one.created_at),
+        "created_by": one.created_by,
+        "removed_at": time_of(one.disabled_at),
         "used_at": time_of(one.used_at),
     }
 

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-#: Every call can be refused so: by its token, and by a fault of ours.
+#: Every call can be refused so: by its token or password, and by a fault of ours.
 _ALWAYS = (500,)
-_WITH_TOKEN = (401, 403)
+_WITH_TOKEN = (401, 403, 429)
 
 _PATHS: dict[str, Document] = {
     "name": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[^/]+$"},
     "number": {"type": "integer", "minimum": 1, "maximum": LARGEST_NUMBER},
     "node": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
     "token": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
+    "user": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
 }
 _KINDS: dict[str, Document] = {
     "boolean": {"type": "string", "enum": [*YES, *NO]},
@@ -58,7 +59,10 @@ def document(routes: Iterable[Route], base: str) -> Document:
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "user": {"type": "http", "scheme": "basic"},
+            },
         },
     }
 
@@ -69,7 +73,7 @@ def _operation(route: Route) -> Document:
         "operationId": "_".join([route.method.lower(), *words]),
         "summary": route.about,
         "responses": _responses(route),
-        "security": [{"token": []}] if route.role else [],
+        "security": [{"token": []}, {"user": []}] if route.role else [],
     }
     parameters = [_path_parameter(name) for name in _names(route.path)]
     parameters += [_query_parameter(field) for field in route.query]
@@ -80,7 +84,7 @@ def _operation(route: Route) -> Document:
     if parameters:
         operation["parameters"] = parameters
     if route.role:
-        operation["description"] = f"Needs a token of the role {route.role}."
+        operation["description"] = f"Needs a token or a user of the role {route.role}."
     if route.body:
         operation["requestBody"] = _body(route.body)
     return operation

@@ -121,6 +121,23 @@ _TOKEN = _object(
     revoked_at=_MAYBE_TIME,
     used_at=_MAYBE_TIME,
 )
+_USER = _object(
+    id=_NUMBER,
+    name=_TEXT,
+    role={"enum": ["viewer", "deployer", "admin"]},
+    state={"enum": ["valid", "removed"]},
+    created_at=_TIME,
+    created_by=_TEXT,
+    removed_at=_MAYBE_TIME,
+    used_at=_MAYBE_TIME,
+)
+_PASSWORD: Final[Schema] = {
+    "type": "string",
+    "minLength": 12,
+    "maxLength": 200,
+    "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+    "writeOnly": True,
+}
 _NOTE: Final[Schema] = {"type": "string", "maxLength": 500}
 
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -199,6 +216,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Token": _TOKEN,
     "NewToken": _and(_TOKEN, token={"type": "string", "pattern": "^pm_[\\w-]{43}$"}),
     "Revoked": _object(revoked=_TEXT),
+    "Users": _object(users=_list(ref("User"))),
+    "User": _USER,
+    "Removed": _object(removed=_TEXT),
+    "Changed": _object(changed=_TEXT),
     "Lock": {
         "type": "object",
         "properties": {
@@ -265,6 +286,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "description": "seconds; null is for ever",
         },
     ),
+    "UserWanted": _wanted(
+        ("name", "role", "password"),
+        name={"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}$"},
+        role={"enum": ["viewer", "deployer", "admin"]},
+        password=_PASSWORD,
+    ),
+    "PasswordWanted": _wanted(("password",), password=_PASSWORD),
     "ReasonWanted": _wanted(
         ("reason",),
         reason={

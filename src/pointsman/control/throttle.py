@@ -1,4 +1,4 @@
-"""Slows down those who try tokens.  Effects."""
+"""Slows down those who try tokens and passwords.  Effects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Throttle:
     Only failures wait, so nobody with a right token is kept out by others behind
     the same address.  A thread of the server that waits serves nobody, so few wait at
     the same time; with 256 random bits a token is not found by trying anyway, what
-    this spares is the log and the ledger.
+    this spares is the log and the ledger.  A password may be found: before one is
+    compared, `early` tells whether its address has to come back later.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Throttle:
         count = self._count(address)
         if count & (count - 1) == 0:  # the first, second, fourth ...: no flood
             _log.warning(
-                "refused a token from %s, %d so far: %s", address, count, reason
+                "refused credentials from %s, %d so far: %s", address, count, reason
             )
         delay = delay_after(count)
         if delay and self._sleepers.acquire(blocking=False):
@@ -54,6 +55,15 @@ class Throttle:
                 self._sleep(delay)
             finally:
                 self._sleepers.release()
+
+    def early(self, address: str) -> float:
+        """Return for how many seconds an attempt of this address comes too early.
+
+        However many connections try at once, no more are heard than one by one.
+        """
+        with self._lock:
+            count, last = self._failures.get(address, (0, 0.0))
+        return max(0.0, last + delay_after(count) - self._clock())
 
     def _count(self, address: str) -> int:
         now = self._clock()

@@ -10,6 +10,7 @@
 `artifacts`           the bytes
 `directories`         what scanned directories showed
 `people`              tokens, the lock, the audit log
+`users`               those who sign in with a password
 `pruning`             what goes
 `database`, `sqlite`  what differs between databases
 ====================  =========================================================

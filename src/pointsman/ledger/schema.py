@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
 #: The revision of these tables, as the last migration makes them.
-VERSION: Final = 2
+VERSION: Final = 3
 
 #: The first revision whose programs can work on these tables.
 OLDEST_USABLE_BY: Final = 1
@@ -324,6 +324,20 @@ token = Table(
     _string("created_by"),
     _time("expires_at"),
     _time("revoked_at"),
+    _time("used_at"),
+)
+
+# In a disabled one, nothing is left of the password.
+user = Table(
+    "user",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Words, nullable=False),
+    _string("hash"),
+    Column("role", String(20), nullable=False),
+    Column("created_at", Double, nullable=False),
+    _string("created_by"),
+    _time("disabled_at"),
     _time("used_at"),
 )
 

@@ -10,12 +10,13 @@ from pointsman.ledger.generations import Generations
 from pointsman.ledger.nodes import Nodes
 from pointsman.ledger.people import People
 from pointsman.ledger.pruning import Pruning
+from pointsman.ledger.users import Users
 
 if TYPE_CHECKING:
     from pointsman.interfaces import Ledger
 
 
-class SqlLedger(Generations, Nodes, Artifacts, Directories, People, Pruning):
+class SqlLedger(Generations, Nodes, Artifacts, Directories, People, Users, Pruning):
     """`interfaces.Ledger` on any database that SQLAlchemy knows.  Any thread."""
 
     def close(self) -> None:

@@ -112,18 +112,34 @@ class Resources(Mapping[str, Any]):
 
 
 class _Opened:
-    """What one process has opened."""
+    """What one process has opened.
+
+    A server that is not there may take half a minute to say so.  Those who have waited
+    for such an attempt share its end, and do not wait half a minute each.
+    """
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self.pid = os.getpid()
         # One for each name: a database that is slow to open holds up no other.
         self._locks = {name: threading.Lock() for name in names}
         self._shared: dict[str, Shared] = {}  # each guarded by the lock of its name
+        # The last of each, alone in a list of its own; so is this.
+        self._failures: dict[str, list[str]] = {}
 
     def get(self, name: str, open_: Callable[[str], Shared]) -> Shared:
+        before = self._failures.get(name)
         with self._locks[name]:
-            if name not in self._shared:
+            if name in self._shared:
+                return self._shared[name]
+            failure = self._failures.get(name)
+            if failure is not None and failure is not before:
+                raise ConfigError(failure[0])
+            try:
                 self._shared[name] = open_(name)
+            except ConfigError as error:
+                # Not the error itself: its traceback would hold on to who asked.
+                self._failures[name] = [str(error)]
+                raise
             return self._shared[name]
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pointsman.serving.listener import DrainState, Listener
 
 LINGER = 2.0
+_MOMENT = 0.001  # seconds that the loop waits for a lock, at most
 _DISCARD = 65536
 
 
@@ -54,13 +55,16 @@ class Channel(HTTPChannel):
     task_class = Answer
     if TYPE_CHECKING:  # the types of waitress lack these
         requests_lock: threading.Lock
+        _fileno: int | None
         _flush_exception: Callable[[object], object]
         _flush_some: Callable[..., bool]
-        _flush_some_if_lockable: Callable[..., bool]
+        outbuf_lock: threading.Condition
     # Our half is closed; what still comes is thrown away until this time.
     linger_until: float | None = None
     # The client itself asked for the end, so it sends nothing more.
     _farewell = False
+    # One of ours at the other end: it is no client whose request could be lost.
+    _guest = False
 
     def __init__(
         self,
@@ -72,14 +76,18 @@ class Channel(HTTPChannel):
         """Take over an accepted connection."""
         self.drain: DrainState = server.drain
         self._lingering = server.lingering
+        self._tally = server.tally
+        # Who has just come has come with a request, even if nothing of it is read.
+        self._fresh = True
         self.last_busy = time.monotonic()
         super().__init__(server, connection, address, server.adj, map=map)
+        self._note()
 
     # -- worker threads
 
     def is_last_answer(self) -> bool:
         """Tell whether the request being answered is the last of the connection."""
-        if not self.drain.begun:
+        if not self.drain.leaving:
             return False
         with self.requests_lock:
             only = len(self.requests) == 1 and self.request is None
@@ -91,6 +99,7 @@ class Channel(HTTPChannel):
         self._farewell = request.connection_close and request.error is None
         super().service()
         self.last_busy = time.monotonic()
+        self._note()
 
     def _unread(self) -> bool:
         """Tell whether the client has sent more, for example a pipelined request."""
@@ -103,7 +112,37 @@ class Channel(HTTPChannel):
         except OSError:
             return False
 
+    def _note(self) -> None:
+        """Note how many answers are owed here, if anybody counts them.
+
+        The loop's thread and the worker's call this; the lock keeps the later call
+        from being overtaken, and a closed connection's from noting on its number,
+        which may be another connection's already.
+        """
+        if self._guest or not self._tally.counts:
+            return
+        with self.requests_lock:
+            number = self._fileno
+            if number is not None and self.connected:
+                self._tally.note(number, max(self.pending(), self._fresh))
+
     # -- the loop's thread
+
+    def be_guest(self) -> None:
+        """Be left out of what is counted."""
+        self._note_nothing()
+        self._guest = True
+
+    def _note_nothing(self) -> None:
+        if self._fileno is not None:
+            self._tally.forget(self._fileno)
+
+    def received(self, data: bytes) -> bool:
+        """Take what the client has sent."""
+        self._fresh = False
+        taken = bool(super().received(data))
+        self._note()
+        return taken
 
     def idle(self) -> bool:
         """Tell whether nothing is received, answered or flushed here."""
@@ -139,6 +178,9 @@ class Channel(HTTPChannel):
     def handle_close(self) -> None:
         """Close the connection."""
         self._lingering.discard(self)
+        with self.requests_lock:
+            self._note_nothing()
+            self.connected = False
         super().handle_close()
 
     def readable(self) -> bool:
@@ -169,14 +211,28 @@ class Channel(HTTPChannel):
                 self.handle_close()
             else:
                 self._close_our_half()
+        self._note()
 
-    def _flush(self) -> Callable[..., bool] | None:
+    def _flush(self) -> Callable[..., object] | None:
         """Choose how to flush, as HTTPChannel.handle_write does."""
         if not self.requests:
             return self._flush_some
         if self.total_outbufs_len >= self.adj.send_bytes:
             return self._flush_some_if_lockable
         return None
+
+    def _flush_some_if_lockable(self, do_close: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Flush what a running request has written, when its thread does not.
+
+        That thread has the lock, and needs the interpreter to go on.  waitress turns to
+        poll(2), which returns at once, and so on, some ten thousand times a second; to
+        wait for the lock gives the interpreter away.
+        """
+        if self.outbuf_lock.acquire(timeout=_MOMENT):
+            try:
+                super()._flush_some_if_lockable(do_close=do_close)  # type: ignore[misc]
+            finally:
+                self.outbuf_lock.release()
 
     def _close_our_half(self) -> None:
         self.linger_until = time.monotonic() + LINGER

@@ -89,7 +89,7 @@ def server(order: Order) -> ServerSection:
     place = Place(_shown(order), f"server:{name or 'main'}")
     shadowed = _guarded(order, SERVER, name, _shadowed)(order, place.section)
     given = {**context.local_conf, **shadowed}
-    return ServerSection(read(given, place), _unused)
+    return ServerSection(read(given, place, order.variables or {}), _unused)
 
 
 def _unused(_application: WSGIApplication) -> object:

@@ -17,6 +17,7 @@ from waitress.task import ThreadedTaskDispatcher
 
 from pointsman.serving.channel import Channel
 from pointsman.serving.lockout import Lockout
+from pointsman.serving.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,16 +33,23 @@ _HANDSHAKE = 0.1
 
 @dataclass(slots=True)
 class DrainState:
-    """What a stop has come to.
+    """What a stop has come to, or a stand-by, from which there is a way back.
 
     ``requested`` and ``cut`` are set by any thread or signal handler, never cleared;
-    ``begun`` and ``since`` by the loop.  Each is one assignment, read without a lock.
+    ``begun`` by the loop; ``standing_by`` by the thread of the hand-over, after
+    ``since``.  Each is one assignment, read without a lock.
     """
 
     requested: bool = False
     cut: bool = False
     begun: bool = False
+    standing_by: bool = False
     since: float = 0.0
+
+    @property
+    def leaving(self) -> bool:
+        """Tell whether each connection shall be given up with its next answer."""
+        return self.begun or self.standing_by
 
 
 class Dispatcher(ThreadedTaskDispatcher):
@@ -62,6 +70,8 @@ class Shared:
     map: dict[int, Any] = field(default_factory=dict)
     # The connections whose clients have yet to close them; the loop's alone.
     lingering: set[Channel] = field(default_factory=set)
+    # Where each channel notes its requests, while somebody counts them.
+    tally: Tally = field(default_factory=Tally)
 
 
 class Listener(BaseWSGIServer):
@@ -72,9 +82,12 @@ class Listener(BaseWSGIServer):
         effective_host: str
         effective_port: str
         _map: dict[int, Any]
+        _fileno: int
     _lockout: Lockout | None = None
     _locked_at = 0.0
     _emptyings = 0
+    # Somebody else holds the socket too: then it is never shut down.
+    shared = False
 
     def __init__(
         self,
@@ -91,6 +104,7 @@ class Listener(BaseWSGIServer):
         """
         self.drain = shared.drain
         self.lingering = shared.lingering
+        self.tally = shared.tally
         super().__init__(
             application,
             shared.map,
@@ -121,12 +135,19 @@ class Listener(BaseWSGIServer):
 
     def handle_accept(self) -> None:
         """Accept every connection that waits, not one for each turn of the loop."""
+        if not self._may_accept():
+            return
+        # A connection is ours before it can be counted: until then, the door is.
+        self.tally.note(self._fileno, 0)
         while self._may_accept() and self._accept_one():
             pass
+        self.tally.forget(self._fileno)
 
     def _may_accept(self) -> bool:
         room = len(self._map) < self.adj.connection_limit
-        return self.listens and (room or self.drain.begun)
+        if self.drain.begun:
+            return self.listens
+        return self.listens and room and not self.drain.standing_by
 
     def _accept_one(self) -> bool:
         try:
@@ -148,13 +169,22 @@ class Listener(BaseWSGIServer):
         return True
 
     def readable(self) -> bool:
-        """Look away while the limit of connections is reached, unless draining."""
+        """Look away while the limit of connections is reached, unless draining.
+
+        On stand-by the queue of the socket is somebody else's.
+        """
         wanted = bool(super().readable())
+        if self.drain.standing_by and not self.drain.begun:
+            return False
         return self.accepting and (wanted or self.drain.begun)
 
     def look_away(self) -> None:
         """Accept no more; the socket stays with whoever else holds it."""
         wasyncore.dispatcher.close(self)
+
+    def welcome(self, guest: socket.socket) -> None:
+        """Answer somebody who did not come through the door."""
+        Channel(self, guest, ("127.0.0.1", 0), self._map).be_guest()
 
     def lock_out(self) -> None:
         """Let nobody new in; who is in the kernel's queue is still accepted."""

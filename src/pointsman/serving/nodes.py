@@ -52,6 +52,15 @@ def readiness() -> list[dict[str, object]]:
     return [dict(node.readiness()[1]) for node in running()]
 
 
+def unready() -> str:
+    """Return what keeps this process's nodes from being ready; "" when nothing does."""
+    for node in running():
+        ready, details = node.readiness()
+        if not ready:
+            return str(details.get("reason") or details.get("status") or "not ready")
+    return ""
+
+
 def reload_all() -> None:
     """Reload every node; an error of one is logged and stops none of the others."""
     found = running()

@@ -7,18 +7,31 @@ error, with a traceback only when asked (``-v``), and by its exit code: 0 done,
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import pointsman
 from pointsman.errors import Error, did_you_mean
-from pointsman.serving import arguments, daemon, process, reloader, report, stopping
+from pointsman.serving import (
+    arguments,
+    daemon,
+    process,
+    reloader,
+    report,
+    restarting,
+    stopping,
+)
 from pointsman.serving.arguments import Order, UsageError
+from pointsman.serving.handover.successor import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pointsman.serving.handover.successor import Successor
+
 FAILED, USAGE = 1, 2
+_ABOUT_OTHERS = {"status": report.show, "stop": stopping.stop}
 _HELP = """\
 usage: paster serve [options] INI [start|stop|restart|status] [var=value ...]
 
@@ -67,14 +80,31 @@ def _command(words: list[str]) -> int:
 
 
 def _serve(order: Order, words: list[str]) -> int:
-    if order.verb == "status":
-        return report.show(order)
-    if order.verb == "stop":
-        return stopping.stop(order)
-    if order.verb == "restart":
-        stopping.stop_if_running(order)
+    if order.verb in _ABOUT_OTHERS:
+        return _ABOUT_OTHERS[order.verb](order)
+    successor = inherited(os.environ)
+    if successor is not None:
+        return _succeed(order, successor)
+    if order.verb == "restart" and restarting.done(order):
+        return 0
     if order.reload:
         return reloader.supervise(order, words)
     if order.daemon:
         return daemon.start(order)
     return process.run(order)
+
+
+def _succeed(order: Order, successor: Successor) -> int:
+    """Serve in place of the server that has started this process.
+
+    It is in the background already, so ``--daemon`` and the verbs mean nothing.
+    """
+    try:
+        successor.check(order)
+        return process.run(order, successor=successor)
+    except Error as error:
+        successor.fail(str(error), getattr(error, "traceback", ""))
+        raise
+    except BaseException as error:
+        successor.fail(f"{type(error).__name__}: {error}")
+        raise

@@ -6,13 +6,19 @@ believed.  The living server also locks the file.  The lock is a POSIX record lo
 unlike flock(2)'s, a child that the server forks does not inherit it, so no orphan
 keeps a dead server's file locked.  Its trap (fcntl(2)): it is lost when its
 process closes any descriptor of the file; so nothing in a server opens the file again.
+
+A server that takes over from another one is given the file's descriptor, because it may
+have no right to open it.  Such a lock cannot be handed over, so there are two places to
+lock, the first two bytes: whoever starts needs both, whoever serves has one, and the
+next server locks the other one before it writes its name.  At no moment is the file
+unlocked or empty.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +28,9 @@ from pointsman.serving.processes import Identity, start_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_PLACES = (0, 1)
+_LENGTH = 32  # two numbers of the kernel's, and their lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ def read(path: Path) -> Recorded | None:
 
     """
     try:
-        lines = path.read_text(encoding="ascii").split()
+        lines = _settled(path).split()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -66,8 +75,60 @@ def read(path: Path) -> Recorded | None:
     return Recorded(int(lines[0]), int(lines[1]) if len(lines) > 1 else None)
 
 
+def _settled(path: Path) -> str:
+    """Return the text; read again until it is the same twice.
+
+    It is replaced in place when another server takes over, and read(2) beside write(2)
+    may see a part of each.
+    """
+    text, former = path.read_text(encoding="ascii"), None
+    while text != former:
+        text, former = path.read_text(encoding="ascii"), text
+    return text
+
+
+class PidFile:
+    """The pid file of a server in this process.  One thread at a time.
+
+    ``place`` is which of the two bytes is locked here.
+    """
+
+    def __init__(self, path: Path, descriptor: int, place: int, *, ours: bool) -> None:
+        """Use :func:`held`, :func:`locked` or :func:`reserved`.
+
+        It is removed at the end if it is ``ours``.
+        """
+        self.path, self.descriptor, self._place = path, descriptor, place
+        self._is_ours = ours
+
+    def name_us(self) -> None:
+        """Write that this process serves.
+
+        Raises:
+            OSError: it cannot be written.
+
+        """
+        own = Identity.own()
+        # Always of one length, and in one write: nobody sees it empty or cut.
+        text = f"{own.pid}\n{own.start}\n".ljust(_LENGTH, "\n").encode("ascii")
+        os.pwrite(self.descriptor, text, 0)
+        os.ftruncate(self.descriptor, len(text))
+        self._is_ours = True
+
+    def leave(self) -> None:
+        """Leave the file to another server, which has locked it and written to it."""
+        self._is_ours = False
+        fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, self._place)
+
+    def close(self) -> None:
+        """Give it back; it is removed if it is ours."""
+        if self._is_ours:
+            _remove(self.path, self.descriptor)
+        os.close(self.descriptor)
+
+
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path) -> Iterator[PidFile]:
     """Write and lock the pid file while the caller serves; then remove it.
 
     A stale file (a dead server's, or a recycled pid) is replaced.
@@ -76,15 +137,39 @@ def held(path: Path) -> Iterator[None]:
         ReleaseError: a living server has it, or it cannot be written.
 
     """
-    descriptor = _locked(path)
+    with locked(path) as file:
+        file.name_us()
+        yield file
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[PidFile]:
+    """Lock the pid file like :func:`held`, but leave it to the caller to write it.
+
+    Raises:
+        ReleaseError: a living server has it, or it cannot be written.
+
+    """
+    file = PidFile(path, _locked(path), _PLACES[0], ours=True)
     try:
-        own = Identity.own()
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{own.pid}\n{own.start}\n".encode("ascii"), 0)
-        yield
+        fcntl.lockf(file.descriptor, fcntl.LOCK_UN, 1, _PLACES[1])
+        yield file
     finally:
-        _remove(path, descriptor)
-        os.close(descriptor)
+        file.close()
+
+
+def reserved(path: Path, descriptor: int) -> PidFile:
+    """Lock the free place of a file that another server in charge has handed over.
+
+    Raises:
+        ReleaseError: there is no free place.
+
+    """
+    for place in _PLACES:
+        with suppress(OSError):
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            return PidFile(path, descriptor, place, ours=False)
+    raise ReleaseError(f"{path} is locked by two servers already: see who they are")
 
 
 def _locked(path: Path) -> int:
@@ -92,7 +177,7 @@ def _locked(path: Path) -> int:
     while True:
         descriptor = _open(path)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, len(_PLACES))
         except OSError as error:
             os.close(descriptor)
             raise ReleaseError(_in_use(path)) from error

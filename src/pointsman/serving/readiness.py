@@ -31,7 +31,7 @@ def proven(timeout: float, wanted: Callable[[], bool]) -> tuple[str, ...] | None
         listening = _listening()
         try:
             left = end - time.monotonic()
-            if listening and all(_answers(each, left) for each in listening):
+            if listening and all(answers(each, left) for each in listening):
                 return _addresses(listening)
         finally:
             for each in listening:
@@ -59,7 +59,7 @@ def _addresses(listening: list[socket.socket]) -> tuple[str, ...]:
     return tuple("http://{}:{}".format(*each.getsockname()[:2]) for each in listening)
 
 
-def _answers(listening: socket.socket, timeout: float) -> bool:
+def answers(listening: socket.socket, timeout: float) -> bool:
     """Tell whether a request to this socket gets a status line."""
     address = listening.getsockname()
     if listening.family != socket.AF_UNIX:

@@ -209,7 +209,7 @@ class _Supervisor:
         if number in {signal.SIGTERM, signal.SIGINT}:
             return True
         if number == signal.SIGUSR1 and self._order.log_file is not None:
-            logs.redirect(self._order.log_file)
+            logs.redirect(self._order.log_file, anew=True)
         if self._current is not None:
             self._current.send(number)
         return False

@@ -66,10 +66,18 @@ def _lines(known: dict[str, Any], pid: int) -> list[str]:
         f"pid        {pid}{supervised}",
         f"uptime     {_duration(known['uptime'])}",
         f"in flight  {in_flight}",
+        *_of_switch(known.get("switch")),
         # A server of an older release may be the one that answers.
         *(line for node in known.get("nodes", ()) for line in _of_node(node)),
         *(f"address    {address}" for address in known["addresses"]),
     ]
+
+
+def _of_switch(switch: dict[str, Any] | None) -> list[str]:
+    if not switch:
+        return []
+    release = f", release {switch['release']}" if switch["release"] else ""
+    return [f"switch     {switch['step']}: to pid {switch['pid']}{release}"]
 
 
 def _of_node(node: dict[str, Any]) -> list[str]:

@@ -29,23 +29,42 @@ def account(user: str | None, group: str | None) -> Account:
         ReleaseError: the system does not know a name, or we are not root.
 
     """
-    found = _user(user) if user else None
-    chosen = _group(group) if group else (found.pw_gid if found else None)
+    who = wanted(user, group)
+    if os.geteuid() != 0 and _is_us(who):
+        return who  # a server of that user has started us
     if (user or group) and os.geteuid() != 0:
         raise ReleaseError(
             "--user and --group need root; start as root or leave them out"
         )
-    return Account(found, chosen)
+    return who
+
+
+def wanted(user: str | None, group: str | None) -> Account:
+    """Look the names up, whoever we are.
+
+    Raises:
+        ReleaseError: the system does not know a name.
+
+    """
+    found = _user(user) if user else None
+    return Account(found, _group(group) if group else found.pw_gid if found else None)
+
+
+def _is_us(who: Account) -> bool:
+    right_user = who.user is None or who.user.pw_uid == os.geteuid()
+    return right_user and who.group in {None, os.getegid()}
 
 
 def take(who: Account) -> None:
     """Become that account: supplementary groups, group, then user."""
-    if who.group is not None:
+    may = os.geteuid() == 0  # else we are that account already
+    if may and who.group is not None:
         name = who.user.pw_name if who.user else None
         os.setgroups([]) if name is None else os.initgroups(name, who.group)
         os.setgid(who.group)
     if who.user is not None:
-        os.setuid(who.user.pw_uid)
+        if may:
+            os.setuid(who.user.pw_uid)
         os.environ["HOME"] = who.user.pw_dir
         os.environ["USER"] = os.environ["LOGNAME"] = who.user.pw_name
 

@@ -17,7 +17,7 @@ from pointsman.serving.server import Server
 from pointsman.serving.settings import place_of, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
     from wsgiref.types import WSGIApplication
 
@@ -40,20 +40,29 @@ def server_runner(
 
     """
     place = place_of(settings, global_conf or {})
-    checked = read(settings, place)
+    checked = read(settings, place, global_conf or {})
     serve(wsgi_app, checked, sockets.opened(checked))
 
 
 def serve(
-    application: WSGIApplication, settings: ServerSettings, listening: Listening
+    application: WSGIApplication,
+    settings: ServerSettings,
+    listening: Listening,
+    *,
+    standing_by: bool = False,
+    on_drain: Callable[[], object] = lambda: None,
 ) -> Server:
     """Serve on sockets that are open already; return the stopped server.
+
+    With ``standing_by`` it waits until it may serve (``Server.resume``); ``on_drain``
+    is called when a stop begins.
 
     Signals are handled in the main thread only; elsewhere, ``register.current()``
     gives the server, whose ``stop()`` does the same.
     """
     _hush_queue_warnings()
-    server = Server(application, settings, listening)
+    server = Server(application, settings, listening, standing_by=standing_by)
+    server.on_drain = on_drain
     with stopping_on_signals(server), register.registered(server):
         for address in server.addresses:
             log.info("serving on %s", address)

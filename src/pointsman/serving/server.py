@@ -10,6 +10,10 @@ and cuts what is not flushed.  Ours, from the call of :meth:`Server.stop`:
    way at that moment is still answered;
 4. when nothing is left, or ``drain_timeout`` after the call, the loop ends.
 
+A server that **stands by** (:meth:`Server.stand_by`) does 2 and 3 without an end: it
+looks away from its sockets, which somebody else serves, and gives its connections up
+one by one.  :meth:`Server.resume` makes it accept again, within one turn of the loop.
+
 Timeline of the race that step 3 is for: the client writes a request on an idle
 connection at t; we decide to stop at t + 0.1 ms and would close; the request arrives
 at t + 0.2 ms and is answered with a reset.  With the grace it is answered.
@@ -18,6 +22,8 @@ at t + 0.2 ms and is answered with a reset.  With the grace it is answered.
 from __future__ import annotations
 
 import logging
+import queue
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -27,8 +33,9 @@ from pointsman.serving.listener import Listener, Shared, listener
 from pointsman.serving.sockets import refusal
 
 if TYPE_CHECKING:
+    import mmap
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import WSGIApplication
 
     from pointsman.serving.channel import Channel
@@ -43,9 +50,10 @@ _CALM, _BRISK = 1.0, 0.02
 class Server:
     """Serves one application on some sockets until it is stopped.
 
-    :meth:`run` belongs to one thread.  :meth:`stop`, :meth:`cut` and
-    :meth:`in_flight` may be called by any thread, and the first two by signal
-    handlers: they set a flag and wake the loop.
+    :meth:`run` belongs to one thread, :meth:`stand_by`, :meth:`resume` and
+    :meth:`share` to the one of the hand-over.  All else may be called by any thread,
+    and :meth:`stop` and :meth:`cut` by signal handlers: they set a flag and wake the
+    loop.
     """
 
     def __init__(
@@ -53,24 +61,35 @@ class Server:
         application: WSGIApplication,
         settings: ServerSettings,
         listening: Listening,
+        *,
+        standing_by: bool = False,
     ) -> None:
         """Start to listen and start the workers; clients wait until ``run``.
+
+        With ``standing_by`` they wait for somebody else, until :meth:`resume`.
 
         Raises:
             ReleaseError: an address was taken in the last moment.
 
         """
         self.settings = settings
-        self.shared = listening.shared
+        #: Where its sockets come from, see ``sockets``.
+        self.origin = listening.origin
         self.unanswered = 0
+        #: Called in the loop's thread when a stop begins.
+        self.on_drain: Callable[[], object] = lambda: None
         self._ended = False
+        self._guests: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+        self._aside = threading.Event()
         parts = Shared()
-        self._drain, self._map = parts.drain, parts.map
+        self._drain, self._map, self._tally = parts.drain, parts.map, parts.tally
+        self._drain.standing_by = standing_by
         self._dispatcher, self._lingering = parts.dispatcher, parts.lingering
         self._dispatcher.set_thread_count(settings.adjustments.threads)
         self._listeners: list[Listener] = []
         for each in listening.sockets:
             self._listen(application, each, parts)
+            self._listeners[-1].shared = each in listening.shared
         self.addresses = tuple(each.address for each in self._listeners)
 
     def _listen(
@@ -114,6 +133,47 @@ class Server:
         """Tell whether it was stopped at once."""
         return self._drain.cut
 
+    # -- beside another server
+
+    @property
+    def stands_by(self) -> bool:
+        """Tell whether somebody else serves its sockets at the moment."""
+        return self._drain.standing_by
+
+    def stand_by(self, timeout: float) -> bool:
+        """Leave the sockets to somebody else; tell whether the loop has done so."""
+        self._aside.clear()
+        self._drain.since = time.monotonic()
+        self._drain.standing_by = True
+        self._wake()
+        return self._aside.wait(timeout)
+
+    def resume(self) -> None:
+        """Accept again; returns at once."""
+        self._drain.standing_by = False
+        self._wake()
+
+    def share(self, shared: Iterable[int]) -> None:
+        """Set which listening sockets, by their number, somebody else has as well."""
+        numbers = frozenset(shared)
+        for number, each in enumerate(self._listeners):
+            each.shared = number in numbers
+
+    def count_on(self, page: mmap.mmap | None) -> None:
+        """Note on ``page`` how many answers are owed; before the first connection.
+
+        None: nobody reads it any more.
+        """
+        if page is None:
+            self._tally.end()
+        else:
+            self._tally.begin(page)
+
+    def welcome(self, guest: socket.socket) -> None:
+        """Answer the requests on a connection of our own; it is closed here.  Any."""
+        self._guests.put(guest)
+        self._wake()
+
     def in_flight(self) -> int:
         """Count the requests that were begun and are not wholly answered.
 
@@ -139,31 +199,41 @@ class Server:
     # -- the loop
 
     def _patience(self) -> float:
-        return _BRISK if self._drain.requested or self._lingering else _CALM
+        if self._drain.requested or self._lingering:
+            return _BRISK
+        # On stand-by somebody may have to be let go, as long as anybody is here.
+        waits = self._drain.standing_by and any(True for _ in self._channels())
+        return _BRISK if waits else _CALM
 
     def _turn(self, now: float) -> None:
         """Do what the clock or a stop asks for."""
         for channel in list(self._lingering):
             channel.expire(now)
-        if not self._drain.requested:
+        while not self._guests.empty():
+            self._listeners[0].welcome(self._guests.get())
+        if self._drain.standing_by:
+            self._aside.set()
+        elif not self._drain.requested:
             return
-        if not self._drain.begun:
-            self._begin(now)
-        for each in self._listeners:
-            each.close_when_empty()
+        if self._drain.requested:
+            if not self._drain.begun:
+                self._begin(now)
+            for each in self._listeners:
+                each.close_when_empty()
         for channel in self._channels():
             channel.retire(now, self.settings.keep_alive_grace)
 
     def _begin(self, now: float) -> None:
         self._drain.since = now
         self._drain.begun = True
+        self.on_drain()
         log.info(
             "stopping: %d requests in flight, at most %g s",
             self.in_flight(),
             self.settings.drain_timeout,
         )
         for each in self._listeners:
-            if self.shared:
+            if each.shared:
                 each.look_away()
             else:
                 each.lock_out()
@@ -197,7 +267,7 @@ class Server:
         patience = 0 if self._drain.cut else 1
         self._dispatcher.shutdown(cancel_pending=True, timeout=patience)
         for each in self._listeners:
-            if each.listens and not self.shared:
+            if each.listens and not each.shared:
                 each.lock_out()
         wasyncore.close_all(self._map, ignore_all=True)
         self._map.clear()

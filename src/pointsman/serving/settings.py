@@ -26,12 +26,16 @@ from typing import TYPE_CHECKING, Any, cast
 from waitress.adjustments import Adjustments, asbool, asoctal
 
 from pointsman.errors import ConfigError, did_you_mean
+from pointsman.inclusion import included
+from pointsman.settings import INCLUDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 DRAIN_TIMEOUT = 30.0
 KEEP_ALIVE_GRACE = 2.0
+_ADDRESS = {"host", "port"}
+_ELSEWHERE = {"listen", "unix_socket"}
 _OURS = {"drain_timeout": DRAIN_TIMEOUT, "keep_alive_grace": KEEP_ALIVE_GRACE}
 _DEFAULTS: dict[str, object] = {
     "threads": 8,
@@ -79,23 +83,51 @@ class ServerSettings:
     place: Place
 
 
-def read(given: Mapping[str, object], place: Place) -> ServerSettings:
-    """Check the settings of one server section.
+def read(
+    given: Mapping[str, object],
+    place: Place,
+    variables: Mapping[str, str] | None = None,
+) -> ServerSettings:
+    """Check the settings of one server section, and of what it includes.
+
+    ``variables`` are what ``%(...)s`` can be in an included file.
 
     Raises:
-        ConfigError: an unknown key, a bad value, keys that exclude each other.
+        ConfigError: an unknown key, a bad value, keys that exclude each other; an
+            included file that cannot be used.
 
     """
     values = dict(_DEFAULTS)
     ours = dict(_OURS)
-    for key, value in given.items():
+    for key, value, origin in _layered(given, place, variables or {}):
         if key in ours:
-            ours[key] = _seconds(place, key, value)
+            ours[key] = _seconds(origin, key, value)
         elif key in _CASTS:
-            values[key] = _checked(place, key, value)
+            values[key] = _checked(origin, key, value)
         else:
-            raise _unknown(place, key)
+            raise _unknown(origin, key)
     return ServerSettings(_adjustments(values, place), **ours, place=place)
+
+
+def _layered(
+    given: Mapping[str, object], place: Place, variables: Mapping[str, str]
+) -> Iterator[tuple[str, object, Place]]:
+    """Yield the settings that count, with where each is written.
+
+    An included address replaces the section's own, in whatever words that is written.
+    """
+    over = included(given, place.file, place.section, variables)
+    wins = set(over.values) if over else set()
+    if wins & _ELSEWHERE:
+        wins |= _ADDRESS
+    elif wins & _ADDRESS:
+        wins |= _ELSEWHERE
+    for key, value in given.items():
+        if key not in wins and key != INCLUDE:
+            yield key, value, place
+    if over is not None:
+        own = Place(str(over.file), over.section)
+        yield from ((key, value, own) for key, value in over.values.items())
 
 
 def _unknown(place: Place, key: str) -> ConfigError:

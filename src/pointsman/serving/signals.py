@@ -12,6 +12,7 @@ import queue
 import signal
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import Error
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    PassOn = Callable[[int], None]
     Handler = Callable[[int, FrameType | None], object]
 
 log = logging.getLogger(__name__)
@@ -36,35 +38,50 @@ class Stopped(BaseException):
         self.number = number
 
 
+@dataclass(slots=True)
+class Handling:
+    """How signals are handled; ``also`` is called with each SIGHUP and SIGUSR1."""
+
+    also: list[PassOn] = field(default_factory=list)
+    drains: bool = False
+
+    def drain(self) -> None:
+        """Know that the end has begun; any thread."""
+        self.drains = True
+
+    def stop(self, number: int, _frame: FrameType | None) -> None:
+        """End what has not begun.  What ends in good order is not cut by SIGTERM."""
+        if number != signal.SIGTERM or not self.drains:
+            raise Stopped(number)
+
+
 @contextmanager
-def handled(log_file: Path | None) -> Iterator[None]:
+def handled(log_file: Path | None) -> Iterator[Handling]:
     """Handle the signals of a serving process; main thread.
 
-    SIGTERM and SIGINT raise :class:`Stopped` in the main thread, until the runner
-    takes them over.
+    SIGTERM and SIGINT raise :class:`Stopped` in the main thread, until the runner takes
+    them over; after it, SIGTERM changes nothing any more.
     """
     words: queue.SimpleQueue[int] = queue.SimpleQueue()
+    handling = Handling()
     worker = threading.Thread(
-        target=_work, args=(words, log_file), name="signals", daemon=True
+        target=_work, args=(words, log_file, handling.also), name="signals", daemon=True
     )
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Stopped(number)
 
     def note(number: int, _frame: FrameType | None) -> None:
         words.put(number)
 
     with replaced(
         {
-            signal.SIGTERM: stop,
-            signal.SIGINT: stop,
+            signal.SIGTERM: handling.stop,
+            signal.SIGINT: handling.stop,
             signal.SIGHUP: note,
             signal.SIGUSR1: note,
         }
     ):
         worker.start()
         try:
-            yield
+            yield handling
         finally:
             words.put(0)
 
@@ -82,9 +99,13 @@ def replaced(handlers: dict[signal.Signals, Handler]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _work(words: queue.SimpleQueue[int], log_file: Path | None) -> None:
+def _work(
+    words: queue.SimpleQueue[int], log_file: Path | None, also: list[PassOn]
+) -> None:
     while number := words.get():
         try:
+            for pass_on in also:
+                pass_on(number)
             if number == signal.SIGHUP:
                 log.info("SIGHUP: reloading")
                 nodes.reload_all()
@@ -99,7 +120,7 @@ def _reopen(log_file: Path | None) -> None:
         log.info("SIGUSR1: there is no log file to open anew")
         return
     try:
-        logs.redirect(log_file)
+        logs.redirect(log_file, anew=True)
     except Error as error:
         log.error("SIGUSR1: %s", error)  # noqa: TRY400 - a sentence says it
         return

@@ -1,9 +1,7 @@
 """Where the listening sockets come from: systemd, a supervisor, or bind(2).
 
-Effects.  Whoever serves asks :func:`opened` and does not care.  Hand-over between
-releases will be a fourth origin: the starting release asks the running one, over the
-socket that ``status`` describes, and gets descriptors (SCM_RIGHTS, unix(7)), which
-end here as :func:`adopted` ones.
+Effects.  Whoever serves asks :func:`opened` and does not care.  The fourth origin is
+the server that ran before (``handover.inheritance``).
 
 A socket that another process holds too (*shared*) is never shut down: whoever stops
 only looks away from it, and its queue waits for the next server.
@@ -39,10 +37,13 @@ _files: weakref.WeakKeyDictionary[socket.socket, os.stat_result] = (
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Sockets to accept from, in the order of the settings."""
+    """Sockets to accept from, in the order of the settings.
+
+    Those that are ``shared`` have another holder, who serves them when we are gone.
+    """
 
     sockets: tuple[socket.socket, ...]
-    shared: bool
+    shared: frozenset[socket.socket]
     origin: str
 
 
@@ -58,12 +59,14 @@ def opened(settings: ServerSettings) -> Listening:
     handed = from_systemd(os.environ)
     if handed:
         return adopted(handed, "systemd")
-    adjustments = settings.adjustments
-    if adjustments.unix_socket:
-        found = [_unix(adjustments.unix_socket, adjustments.unix_socket_perms)]
-    else:
-        found = _bound(settings)
-    return Listening(_kept_from_children(found), shared=False, origin="bind")
+    found: list[socket.socket] = []
+    try:
+        for each in wanted(settings):
+            found.append(bound(each, settings))  # noqa: PERF401 - to be closed
+    except ReleaseError:
+        _close(found)
+        raise
+    return Listening(_kept_from_children(found), frozenset(), origin="bind")
 
 
 def from_systemd(environ: MutableMapping[str, str]) -> list[int]:
@@ -105,7 +108,7 @@ def adopted(descriptors: Iterable[int], origin: str) -> Listening:
         if not listens:
             _close(sockets)
             raise ConfigError(_not_listening(descriptor, origin))
-    return Listening(_kept_from_children(sockets), shared=True, origin=origin)
+    return Listening(_kept_from_children(sockets), frozenset(sockets), origin=origin)
 
 
 def _listens(candidate: socket.socket) -> bool:
@@ -120,21 +123,59 @@ def _not_listening(descriptor: int, origin: str) -> str:
     )
 
 
-def _bound(settings: ServerSettings) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    wanted = cast(list[tuple[int, int, int, Any]], settings.adjustments.listen)
-    for family, kind, protocol, address in wanted:
-        try:
-            new = socket.socket(family, kind, protocol)
-            sockets.append(new)
-            if family == socket.AF_INET6:
-                new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            new.bind(address)
-        except OSError as error:
-            _close(sockets)
-            raise refusal(error, f"{address[0]}:{address[1]}", settings) from error
-    return sockets
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An address of the settings; ``address`` is a path for a UNIX socket."""
+
+    family: int
+    protocol: int
+    address: Any
+
+
+def wanted(settings: ServerSettings) -> list[Wanted]:
+    """Return the addresses to listen on, in the order of the settings."""
+    adjustments = settings.adjustments
+    if adjustments.unix_socket:
+        return [Wanted(socket.AF_UNIX, 0, adjustments.unix_socket)]
+    listen = cast(list[tuple[int, int, int, Any]], adjustments.listen)
+    return [Wanted(family, protocol, at) for family, _, protocol, at in listen]
+
+
+def bound(wanted: Wanted, settings: ServerSettings) -> socket.socket:
+    """Bind a new socket; it does not listen yet.
+
+    Raises:
+        ReleaseError: the machine does not give the address.
+
+    """
+    if wanted.family == socket.AF_UNIX:
+        return _unix(wanted.address, settings.adjustments.unix_socket_perms)
+    new = socket.socket(wanted.family, socket.SOCK_STREAM, wanted.protocol)
+    try:
+        if wanted.family == socket.AF_INET6:
+            new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        new.bind(wanted.address)
+    except OSError as error:
+        new.close()
+        address = f"{wanted.address[0]}:{wanted.address[1]}"
+        raise refusal(error, address, settings) from error
+    return new
+
+
+def taken_over(
+    found: Iterable[socket.socket], shared: Iterable[socket.socket], origin: str
+) -> Listening:
+    """Listen on sockets of which another server has the ``shared`` ones as well.
+
+    It removes no file of theirs, so that is ours to do.
+    """
+    shared = frozenset(shared)
+    for each in shared:
+        if each.family == socket.AF_UNIX:
+            with suppress(OSError):
+                _files[each] = Path(each.getsockname()).stat()
+    return Listening(_kept_from_children(found), shared, origin)
 
 
 def refusal(error: OSError, address: str, settings: ServerSettings) -> ReleaseError:

@@ -28,21 +28,39 @@ _TELL_EVERY = 5.0
 
 
 def stop(order: Order) -> int:
-    """Stop the server that the pid file names; return 0 when it is gone.
+    """Stop the server that the pid file names; return 0 when nobody serves there.
 
-    Returns 1, with the reason on standard error, when it did not end in time or had
-    to cut requests.
+    A server that hands over in this very moment ends anyway; then its successor is
+    stopped as well.  Returns 1, with the reason on standard error, when one did not
+    end in time or had to cut requests.
 
     Raises:
         ReleaseError: nothing runs, or it may not be stopped.
 
     """
     path = _pid_file(order)
-    identity = _running(path)
+    code = 0
+    identity: Identity | None = _running(path)
+    while identity is not None:
+        code |= _stop_one(order, path, identity)
+        identity = _successor_of(identity, path)
+    return code
+
+
+def _stop_one(order: Order, path: Path, identity: Identity) -> int:
     with processes.hold(identity) as handle, status.reached(path) as line:
         if handle is None:
             return _say(order, f"pid {identity.pid} has just ended", 0)
         return _stop(order, identity, handle, line)
+
+
+def _successor_of(former: Identity, path: Path) -> Identity | None:
+    """Return who serves in place of the one that has ended."""
+    recorded = pidfile.read(path)
+    identity = recorded.identity() if recorded else None
+    if identity is None or identity == former or not identity.alive():
+        return None
+    return identity
 
 
 def stop_if_running(order: Order) -> None:
@@ -86,6 +104,8 @@ def _running(path: Path) -> Identity:
 
 def _stop(order: Order, identity: Identity, handle: Handle, line: Line | None) -> int:
     known = line.ask("status") if line else {}
+    if "can_switch" in known and known["pid"] != identity.pid:
+        known, line = {}, None  # it has just been replaced, and ends anyway
     allowed = float(known.get("drain_timeout") or DRAIN_TIMEOUT)
     if line is not None:
         line.ask("farewell")

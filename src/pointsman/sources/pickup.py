@@ -20,14 +20,15 @@ import logging
 import os
 import shutil
 import stat
+import tempfile
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
@@ -218,9 +219,17 @@ def _text_of(path: Path) -> Path:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    path.write_text(text, "utf-8")
-    with contextlib.suppress(OSError):  # it is somebody else's
-        path.chmod(mode & 0o666)
+    """Write a file that nobody ever sees half of."""
+    descriptor, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        part.chmod(mode & 0o666)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _make_room(target: Path) -> None:

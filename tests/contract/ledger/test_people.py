@@ -1,4 +1,4 @@
-"""Tokens, the lock, the audit log."""
+"""Tokens, users, the lock, the audit log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contract.ledger.scene import ALICE, BOB, digest_of
-from pointsman.cluster import Actor, Event, Role, Token
+from pointsman.cluster import Actor, Event, Role, Token, User
 from pointsman.errors import Refused
 
 if TYPE_CHECKING:
@@ -85,6 +85,82 @@ def test_revoking_by_name_or_id(scene: Scene) -> None:
     again = [str(first.id), str(second.id), "ci", "none", "9" * 40, "²"]
     assert [False] * 6 == [scene.ledger.revoke_token(one, ALICE) for one in again]
     assert ["token create"] * 2 + ["token revoke"] * 2 == scene.events()
+
+
+# USERS
+
+
+def user(name: str, secret: str = "argon", role: Role = Role.DEPLOYER) -> User:
+    """Return somebody who is to be created."""
+    return User(0, name, role, secret)
+
+
+def test_users_are_found_by_their_names(scene: Scene) -> None:
+    """One comes back with the hash and who made it, but not in lists or in texts."""
+    made = scene.ledger.create_user(user("anna@site"), ALICE)
+    expected = User(
+        made.id,
+        "anna@site",
+        Role.DEPLOYER,
+        "argon",
+        created_at=scene.clock.now,
+        created_by="cli alice",
+    )
+
+    assert expected == made
+    assert expected == scene.place.open().user("anna@site")
+    assert [None, None, None] == [
+        scene.ledger.user(name) for name in ("Anna@site", "anna", "")
+    ]
+    assert [""] == [one.hash for one in scene.ledger.users()]
+    assert "argon" not in repr(made)
+
+
+def test_a_user_name_is_taken_until_removed(scene: Scene) -> None:
+    """A removed user has no hash left, is not found, and frees the name."""
+    first = scene.ledger.create_user(user("anna"), ALICE)
+    with pytest.raises(Refused, match="a user anna already") as caught:
+        scene.ledger.create_user(user("anna", "other", Role.ADMIN), ALICE)
+    assert scene.ledger.remove_user("anna", BOB)
+    gone = scene.ledger.user("anna")
+    second = scene.ledger.create_user(user("anna", "other", Role.ADMIN), BOB)
+
+    assert (409, None) == (caught.value.status, gone)
+    assert second == scene.ledger.user("anna")
+    assert [(second.id, None), (first.id, scene.clock.now)] == [
+        (one.id, one.disabled_at) for one in scene.ledger.users()
+    ]
+    assert ["user create", "user remove", "user create"] == scene.events()
+
+
+def test_what_is_no_user_is_not_changed(scene: Scene) -> None:
+    """Removing and a new password tell whether there was somebody."""
+    scene.ledger.create_user(user("anna"), ALICE)
+    changed = scene.ledger.change_password("anna", "new", BOB)
+    found = scene.ledger.user("anna")
+    scene.ledger.remove_user("anna", BOB)
+
+    assert changed
+    assert found is not None
+    assert "new" == found.hash
+    assert [False] * 4 == [
+        scene.ledger.change_password("anna", "again", BOB),
+        scene.ledger.change_password("none", "again", BOB),
+        scene.ledger.remove_user("anna", BOB),
+        scene.ledger.remove_user("none", BOB),
+    ]
+    assert ["user create", "user passwd", "user remove"] == scene.events()
+
+
+def test_signing_in_is_noted(scene: Scene) -> None:
+    """When, and nothing else of it: no event, and nobody else is touched."""
+    anna = scene.ledger.create_user(user("anna"), ALICE)
+    scene.ledger.create_user(user("berit"), ALICE)
+    scene.clock.now += 5
+    scene.ledger.signed_in(anna)
+
+    assert [None, scene.clock.now] == [one.used_at for one in scene.ledger.users()]
+    assert ["user create", "user create"] == scene.events()
 
 
 # THE LOCK

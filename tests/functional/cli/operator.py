@@ -70,12 +70,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "PYTHONPATH": os.pathsep.join(importable()), **more}
 
 
-def typed(folder: Path, *words: str, **more: str) -> Done:
+def typed(folder: Path, *words: str, given: str = "", **more: str) -> Done:
     """Run the command in a process of its own, in a folder, to its end."""
     done = subprocess.run(
         command(*words),
         cwd=folder,
         env=environment(**more),
+        input=given,
         capture_output=True,
         text=True,
         timeout=120,

@@ -108,7 +108,7 @@ def test_revoked(surface: Surface) -> None:
         surface.ask("DELETE", "/tokens/ci").status,
     ]
     assert "the token ci was revoked at 20" in told(after)["detail"]
-    assert 'Bearer realm="pointsman"' == after.headers["WWW-Authenticate"]
+    assert after.headers["WWW-Authenticate"].startswith('Bearer realm="pointsman"')
 
 
 def test_expired(surface: Surface, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,14 @@ import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from wsgiref.util import FileWrapper
 
 import prometheus_client
 import pytest
 from paste.deploy import loadapp
 
+from pointsman.resources import Resources
 from site_folder import get, outcomes
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def test_all_examples_are_served(host: Host) -> None:
     """Nothing of the examples is refused."""
     assert host.node.last is not None
     assert not host.node.last.failed
-    assert {"/customers", "/links", "/sales.csv", "/downloads"} == {
+    assert {"/customers", "/guestbook", "/links", "/sales.csv", "/downloads"} == {
         one.mount.path
         for version in host.node.traffic.versions.values()
         for one in version.loaded.services
@@ -247,3 +249,111 @@ def test_nothing_outside_of_the_directory_is_sent(
     assert "404 Not Found" == get(host, path).status
     names = [one["name"] for one in json.loads(get(host, "/downloads/").text)]
     assert ["map.svg", "timetable.txt"] == names
+
+
+def write(host: Host, name: str, text: str) -> Any:
+    """Write into the guest book."""
+    sent = urlencode({"name": name, "text": text}).encode()
+    return get(
+        host,
+        "/guestbook",
+        **{
+            "REQUEST_METHOD": "POST",
+            "CONTENT_TYPE": "application/x-www-form-urlencoded",
+            "CONTENT_LENGTH": str(len(sent)),
+            "wsgi.input": io.BytesIO(sent),
+        },
+    )
+
+
+def entries(host: Host, query: str = "") -> Any:
+    """Return what the guest book tells."""
+    return json.loads(get(host, f"/guestbook{query}").text)
+
+
+def test_entries_stay(folder: Path) -> None:
+    """They are told the newest first, by number, and after a restart."""
+    host: Any = loadapp(f"config:{folder / 'deploy.ini'}")
+    written = [write(host, "Ida", "Hei på deg"), write(host, " Ola ", "<b>\n")]
+    place = written[0].headers["Location"].removeprefix("http://localhost")
+    one = json.loads(get(host, place).text)
+    host.node.close()
+    again: Any = loadapp(f"config:{folder / 'deploy.ini'}")
+    found = entries(again)
+    newest = entries(again, "?limit=1")
+    again.node.close()
+
+    assert ["201 Created"] * 2 == [answer.status for answer in written]
+    assert [("Ola", "<b>"), ("Ida", "Hei på deg")] == [
+        (entry["name"], entry["text"]) for entry in found
+    ]
+    assert (found[1], found[:1]) == (one, newest)
+
+
+def test_what_is_no_entry_is_refused(host: Host) -> None:
+    """Nothing of it is written."""
+    statuses = [
+        write(host, "", "x").status,
+        write(host, "x", " ").status,
+        write(host, "x" * 101, "x").status,
+        get(host, "/guestbook/none").status,
+        get(host, "/guestbook/1").status,
+        get(host, f"/guestbook/{2**63}").status,
+        get(host, "/guestbook?limit=0").status,
+        get(host, "/guestbook", REQUEST_METHOD="PUT").status,
+    ]
+
+    assert [400, 400, 400, 404, 404, 404, 400, 405] == [
+        int(one[:3]) for one in statuses
+    ]
+    assert [] == entries(host)
+
+
+def test_the_class_of_entries_goes_forth_and_back(host: Host, folder: Path) -> None:
+    """A version with one attribute more, and the one before it, read all entries."""
+    write(host, "Ida", "first")
+    model = folder / "examples/guestbook/guestbook_entries.py"
+    before = model.read_text("utf-8")
+    edit(model, '"""One entry; raises', 'stars = 0\n    """One entry; raises')
+    edit(model, "self.at = at", "self.at = at\n        self.stars = 5")
+    edit(model, '"text": self.text,', '"text": self.text, "stars": self.stars,')
+    updated = outcomes(host.node.reload())
+    write(host, "Ola", "second")
+    stars = [(entry["text"], entry["stars"]) for entry in entries(host)]
+    model.write_text(before, "utf-8")
+    host.node.reload()
+    write(host, "Eva", "third")
+
+    assert "updated" == updated["guestbook"].status
+    assert [("second", 5), ("first", 0)] == stars
+    assert ["third", "second", "first"] == [each["text"] for each in entries(host)]
+    assert "stars" not in entries(host)[1]
+
+
+def test_a_book_out_of_reach_is_503(folder: Path) -> None:
+    """Another process has the file: told with Retry-After, and the rest goes on."""
+    with ClientOf(folder / "var" / "guestbook.fs"):
+        host: Any = loadapp(f"config:{folder / 'deploy.ini'}")
+        answer = get(host, "/guestbook")
+        other = get(host, "/customers/1")
+        host.node.close()
+
+    assert ("503 Service Unavailable", "2") == (
+        answer.status,
+        answer.headers["Retry-After"],
+    )
+    assert "200 OK" == other.status
+
+
+class ClientOf:
+    """Somebody who has a file open."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700)
+        self._resources = Resources({"book": f"file://{path}"})
+
+    def __enter__(self) -> None:
+        _ = self._resources["book"]
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()

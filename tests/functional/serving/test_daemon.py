@@ -17,6 +17,7 @@ import pytest
 import pointsman
 from functional.serving.hammer import Client, get
 from functional.serving.place import wait_for
+from open_folders import let_everybody_in
 from pointsman.serving.processes import Identity, start_time
 
 if TYPE_CHECKING:
@@ -325,8 +326,7 @@ def test_root_binds_and_another_user_serves(place: Place) -> None:
             "VERSION = \n", 'VERSION = f"{os.getuid()} {os.getgid()}"\n'
         )
     )
-    for folder in (place.folder, place.folder.parent, place.folder.parent.parent):
-        folder.chmod(0o755)
+    let_everybody_in(place.folder)
     port = place.daemon("--user", "65534", "--group", "65534", "deploy.ini")
 
     assert b"hello 65534 65534" == get(port).body

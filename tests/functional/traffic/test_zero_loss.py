@@ -25,12 +25,14 @@ of the real source.  Each of these loses requests, and is found out:
 from __future__ import annotations
 
 import inspect
+import operator
 import random
 import sys
 import textwrap
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,7 +186,7 @@ def switched_and_back(kind: type[Retirement]) -> tuple[Book, int]:
             tracks.publish(number, {"shop": current})
             retiring.add([replaced])
             time.sleep(WINDOW * 10 * random.random())
-            taken = retiring.take_back(replaced.__eq__)
+            taken = retiring.take_back(partial(operator.is_, replaced))
             if taken is not None:
                 taken_back += 1
                 tracks.publish(number, {"shop": taken})

@@ -65,10 +65,10 @@ def test_a_held_file_names_its_holder(tmp_path: Path) -> None:
     """While it is held it names a living process; afterwards it is gone."""
     path = tmp_path / "a.pid"
     with pidfile.held(path):
-        names = path.read_text()
+        names = path.read_text().split()
     own = Identity.own()
 
-    assert f"{own.pid}\n{own.start}\n" == names
+    assert [str(own.pid), str(own.start)] == names
     assert not path.exists()
 
 

@@ -41,7 +41,8 @@ def test_adopted_sockets_are_not_inherited() -> None:
         os.set_inheritable(given, True)  # noqa: FBT003 - no keyword
         adopted = sockets.adopted([given], "systemd")
 
-    assert (True, False) == (adopted.shared, adopted.sockets[0].get_inheritable())
+    assert adopted.sockets == tuple(adopted.shared)
+    assert not adopted.sockets[0].get_inheritable()
     adopted.sockets[0].close()
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pointsman
-from pointsman.serving import report, status
+from pointsman.serving import desk, report, status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def test_a_process_without_a_server_is_loading(tmp_path: Path) -> None:
     """Status can be asked from the first moment, as often as one likes."""
     path = tmp_path / "a.pid"
-    with status.answering(path), status.reached(path) as line:
+    with desk.answering(path), status.reached(path) as line:
         assert line is not None
         answers = [line.ask("status") for _ in range(2)]
 
@@ -28,7 +28,7 @@ def test_a_process_without_a_server_is_loading(tmp_path: Path) -> None:
 def test_an_unknown_question_is_refused(tmp_path: Path) -> None:
     """Nothing but the known questions is answered."""
     path = tmp_path / "a.pid"
-    with status.answering(path), status.reached(path) as line:
+    with desk.answering(path), status.reached(path) as line:
         assert line is not None
         answer = line.ask("listeners")
 
@@ -38,10 +38,10 @@ def test_an_unknown_question_is_refused(tmp_path: Path) -> None:
 def test_the_farewell_comes_at_the_end(tmp_path: Path) -> None:
     """Who asked for it hears how many requests were cut."""
     path = tmp_path / "a.pid"
-    with status.answering(path) as desk, status.reached(path) as line:
+    with desk.answering(path) as at, status.reached(path) as line:
         assert line is not None
         noted = line.ask("farewell")
-        desk.say_farewell(3)
+        at.say_farewell(3)
         farewell = line.next()
 
     assert ({"noted": True}, {"unanswered": 3}) == (noted, farewell)

@@ -1,0 +1,1 @@
+"""The services of mysite; etc/service-sources.txt lists their modules."""
