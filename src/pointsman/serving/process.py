@@ -80,13 +80,13 @@ def run(
         ini.check(order)
         if order.log_file is not None:
             logs.redirect(order.log_file)
-        also = stack.enter_context(signals.handled(order.log_file))
+        handling = stack.enter_context(signals.handled(order.log_file))
         seat = _seat(order, desk_file, successor, stack)
         if seat.switching is not None:
-            also.append(seat.switching.pass_on)
+            handling.also.append(seat.switching.pass_on)
         logs.configure(order.ini_path, order.variables or {}, order.verbosity)
         try:
-            return _serve(order, listening, seat, on_ready)
+            return _serve(order, listening, seat, on_ready, handling.drain)
         except signals.Stopped as stopped:
             log.info("stopped by signal %d before it served", stopped.number)
             return 128 + stopped.number
@@ -142,7 +142,12 @@ def _serve(
     listening: Listening | None,
     seat: _Seat,
     on_ready: Ready | None,
+    on_drain: Callable[[], None],
 ) -> int:
+    def drain() -> None:
+        on_drain()
+        _stopping(seat)
+
     section = ini.server(order)
     who = rights.account(order.user, order.group)
     if section.settings is None:
@@ -159,7 +164,7 @@ def _serve(
                 section.settings,
                 opened,
                 standing_by=seat.successor is not None,
-                on_drain=lambda: _stopping(seat),
+                on_drain=drain,
             )
     except BaseException:
         nodes.close_all()

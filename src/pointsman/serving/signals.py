@@ -12,6 +12,7 @@ import queue
 import signal
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import Error
@@ -37,37 +38,50 @@ class Stopped(BaseException):
         self.number = number
 
 
+@dataclass(slots=True)
+class Handling:
+    """How signals are handled; ``also`` is called with each SIGHUP and SIGUSR1."""
+
+    also: list[PassOn] = field(default_factory=list)
+    drains: bool = False
+
+    def drain(self) -> None:
+        """Know that the end has begun; any thread."""
+        self.drains = True
+
+    def stop(self, number: int, _frame: FrameType | None) -> None:
+        """End what has not begun.  What ends in good order is not cut by SIGTERM."""
+        if number != signal.SIGTERM or not self.drains:
+            raise Stopped(number)
+
+
 @contextmanager
-def handled(log_file: Path | None) -> Iterator[list[PassOn]]:
+def handled(log_file: Path | None) -> Iterator[Handling]:
     """Handle the signals of a serving process; main thread.
 
-    Yields a list of what else is to be called with each SIGHUP and SIGUSR1.  SIGTERM
-    and SIGINT raise :class:`Stopped` in the main thread, until the runner takes them
-    over.
+    SIGTERM and SIGINT raise :class:`Stopped` in the main thread, until the runner takes
+    them over; after it, SIGTERM changes nothing any more.
     """
     words: queue.SimpleQueue[int] = queue.SimpleQueue()
-    also: list[PassOn] = []
+    handling = Handling()
     worker = threading.Thread(
-        target=_work, args=(words, log_file, also), name="signals", daemon=True
+        target=_work, args=(words, log_file, handling.also), name="signals", daemon=True
     )
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Stopped(number)
 
     def note(number: int, _frame: FrameType | None) -> None:
         words.put(number)
 
     with replaced(
         {
-            signal.SIGTERM: stop,
-            signal.SIGINT: stop,
+            signal.SIGTERM: handling.stop,
+            signal.SIGINT: handling.stop,
             signal.SIGHUP: note,
             signal.SIGUSR1: note,
         }
     ):
         worker.start()
         try:
-            yield also
+            yield handling
         finally:
             words.put(0)
 

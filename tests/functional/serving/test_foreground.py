@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functional.serving.hammer import Client, get
@@ -102,6 +103,33 @@ def test_hup_reloads_the_nodes_in_a_thread_of_its_own(place: Place) -> None:
     assert [{"status": "ready", "generation": 12}] == told["nodes"]
     said = place.output()
     assert said.index("drains") < said.index("closed")
+
+
+def test_a_second_term_changes_nothing(place: Place) -> None:
+    """Services that stop are not cut short by whoever asks twice; 0 is returned."""
+    go = place.folder / "go"
+    slow = (
+        f"import pathlib, time; go = pathlib.Path({str(go)!r})\n"
+        "        print('closes', flush=True)\n"
+        "        while not go.exists(): time.sleep(0.01)\n"
+        "        print('closed', flush=True)"
+    )
+    node = NODE.replace('print("closed", flush=True)', slow)
+    place.module.write_text(node + place.module.read_text())
+    process = place.foreground()
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "closes" in place.output())
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: not pending(process.pid))
+    go.touch()
+
+    assert (0, True) == (process.wait(30), "closed\n" in place.output())
+
+
+def pending(pid: int) -> int:
+    """Return the signals that a process has been sent and has not taken."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if "ShdPnd" in line), 16)
 
 
 def test_hup_without_nodes_is_harmless(place: Place) -> None:
