@@ -219,7 +219,7 @@ def test_nodes_tell_what_is_the_matter(capsys: pytest.CaptureFixture[str]) -> No
 
     printed = words(capsys.readouterr().out)
     assert "web1 10 1.4.0 3.11.7 behind 11" in printed
-    assert "web1 10 1.4.0 3.11.7 gone 11" in printed
+    assert "web1 10 1.4.0 3.11.7 lease ended 11" in printed
     assert "cannot go to generation 12: boom Traceback of it" in printed
     assert "crm abababababab lingers: /crm/export for 75 s" in printed
     assert "crm of the service list is shadowed" in printed

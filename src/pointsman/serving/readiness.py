@@ -45,11 +45,13 @@ def _listening() -> list[socket.socket]:
     server = register.awaited(_PAUSE)
     if server is not None:
         return server.duplicates()
-    return [
-        each
-        for each in sockets.own_listening()
-        if each.family in {socket.AF_INET, socket.AF_INET6}
-    ]
+    found = []
+    for each in sockets.own_listening():
+        if each.family in {socket.AF_INET, socket.AF_INET6}:
+            found.append(each)
+        else:
+            each.close()
+    return found
 
 
 def _addresses(listening: list[socket.socket]) -> tuple[str, ...]:

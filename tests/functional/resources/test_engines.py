@@ -70,8 +70,8 @@ REFUSED = {
     "guestbook": "a URI is needed, like file:///srv/site/Data.fs",
     "sqlit:///x.db": r"sqlit:///x\.db cannot be opened: NoSuchModuleError",
     "nodriver+x://h/d": "cannot be opened: NoSuchModuleError",
-    "postgresql://me:secret@h/d": (
-        r"postgresql://me:\*\*\*@h/d cannot be opened: ModuleNotFoundError"
+    "oracle://me:secret@h/d": (
+        r"oracle://me:\*\*\*@h/d cannot be opened: ModuleNotFoundError"
     ),
     "file:///no/such/folder/Data.fs": "cannot be opened: FileNotFoundError",
     "memory://?page_size=3": "cannot be opened: UnknownDatabaseKeywords",
