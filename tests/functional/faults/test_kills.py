@@ -14,6 +14,7 @@ from cluster_site import ClusterSite, digest, shop, stock
 from functional.serving.hammer import Hammer
 from pointsman import faults
 from pointsman.cluster import State
+from sampling import usual
 from waiting import wait_for
 
 if TYPE_CHECKING:
@@ -91,7 +92,11 @@ def test_killed_while_it_deploys_an_upload(cluster: ClusterSite, point: str) -> 
     assert ["2 2", "2 2"] == [dying.text(), other.text()]
 
 
-@pytest.mark.parametrize("point", faults.POINTS)
+# From the proposal on, files are deployed as uploads are.
+LIKE_UPLOADS = {"staged", "voted", "decided", "switched", "recorded", "drained"}
+
+
+@pytest.mark.parametrize("point", usual(faults.POINTS, LIKE_UPLOADS))
 def test_killed_while_it_deploys_dropped_files(
     cluster: ClusterSite, point: str
 ) -> None:

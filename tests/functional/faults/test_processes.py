@@ -12,6 +12,7 @@ from cluster_processes import Apache
 from cluster_site import shop, stock
 from functional.serving.hammer import Hammer
 from pointsman.cluster import State
+from sampling import usual
 from waiting import wait_for
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def test_all_switch(cluster: ClusterSite, server: Server) -> None:
     assert [] == torn
 
 
+@pytest.mark.parametrize("server", usual(SERVERS, {"gunicorn"}), indirect=True)
 def test_one_fails_so_none_switches(cluster: ClusterSite, server: Server) -> None:
     """What fails in one process only changes nothing anywhere; it is named.
 
@@ -127,6 +129,7 @@ def test_one_fails_so_none_switches(cluster: ClusterSite, server: Server) -> Non
     assert [{"2 2"}, {"2 2"}] == list(answers(cluster, server).values())
 
 
+@pytest.mark.parametrize("server", usual(SERVERS, {"apache"}), indirect=True)
 def test_all_are_the_same_after_a_restart(cluster: ClusterSite, server: Server) -> None:
     """What was deployed and gone back to is there after an end, and after kill -9."""
     server.deploy(**OLD)
@@ -155,7 +158,9 @@ def test_one_is_killed_and_comes_back(cluster: ClusterSite, server: Server) -> N
     assert [{"2 2"}, {"2 2"}] == list(answers(cluster, server).values())
 
 
-@pytest.mark.parametrize("server", REPLACING, indirect=True)
+@pytest.mark.parametrize(
+    "server", usual(REPLACING, {"uwsgi", "uwsgi --lazy-apps"}), indirect=True
+)
 def test_a_worker_comes_while_the_ledger_is_away(
     cluster: ClusterSite, server: Server
 ) -> None:
@@ -205,7 +210,7 @@ class Started(Service):
 """
 
 
-@pytest.mark.parametrize("server", FORKING, indirect=True)
+@pytest.mark.parametrize("server", usual(FORKING, {"uwsgi"}), indirect=True)
 def test_what_a_service_starts_is_there(cluster: ClusterSite, server: Server) -> None:
     """Also in servers that make the application first and fork afterwards."""
     server.put("started", STARTS)
