@@ -67,6 +67,7 @@ def test_full_disk(cluster: ClusterSite) -> None:
         still = server.text()
         ballast.unlink()
         wait_for(lambda: server.post(NEW).status_code == 200, "there is room again")
+        wait_for(lambda: b"2 2" in load.bodies, "the clients see it")
     finally:
         load.stop()
 
