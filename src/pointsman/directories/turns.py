@@ -42,7 +42,7 @@ class Turn:
             return True
         if not self.looked or self.place.asked or self.place.pending():
             return True
-        return self.mine and self.place.look_at is not None
+        return self.mine and self.place.next is not None
 
     def next(self) -> float | None:
         """Return when something is to be done, by the clock of the desk."""

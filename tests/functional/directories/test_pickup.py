@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from functools import partial
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
@@ -724,6 +725,32 @@ def test_on_demand_nothing_happens_without_a_scan(watched: WatchedSite) -> None:
     assert ["late.py"] == watched.visible()
     directories.scan()
     watched.until_packages("early", "late")
+
+
+@pytest.mark.parametrize("trigger", ["on-demand", "disabled"])
+def test_the_look_at_the_start_may_take_several_turns(
+    watched: WatchedSite, monkeypatch: pytest.MonkeyPatch, trigger: str
+) -> None:
+    """A slow disk must not leave a batch half taken.
+
+    Mutant: `Turn.wanted` knows of looks that are due only, not of work begun.
+    """
+    monkeypatch.setattr(places, "SLICE", 0.001)
+    receive = watched.deployments.receive
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        entry = receive(*given, **named)
+        end = time.monotonic() + 0.002
+        while time.monotonic() < end:
+            pass
+        return entry
+
+    monkeypatch.setattr(watched.deployments, "receive", slowly)
+    watched.put_all({"one.py": "x = 1\n", "two.py": "x = 2\n"})
+    watched.directories(
+        hot_deploy__pickup_dir=str(watched.pickup), hot_deploy__update_trigger=trigger
+    )
+    watched.until_packages("one", "two")
 
 
 def test_disabled_there_is_one_look_at_the_start(watched: WatchedSite) -> None:
