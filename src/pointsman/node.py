@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -318,10 +318,12 @@ class Node:
             ).start()
 
     def _reload(self, request: int) -> Report:
-        report = self._reloading.run(self.local, self.ledger, request)
-        if self._reconciler is not None:
-            self._reconciler.retry()
-            self._reconciler.tell()
+        reconciler = self._reconciler
+        with reconciler.alive() if reconciler is not None else nullcontext():
+            report = self._reloading.run(self.local, self.ledger, request)
+        if reconciler is not None:
+            reconciler.retry()
+            reconciler.tell()
         return report
 
     def _request_reload(self, actor: Actor, *, confirm_removals: bool) -> int:

@@ -25,11 +25,13 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pointsman import faults
+from pointsman import faults, pulse
 from pointsman.cluster import Contents, NodeState, Vote
+from pointsman.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
 
     from pointsman.cluster import (
         Failed,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         Question,
     )
     from pointsman.interfaces import Follower, Ledger
+    from pointsman.pulse import Pulse
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class Reconciler:
         reload: Callable[[int, bool], None],
         reloads: int = -1,
         clock: Callable[[], float] = monotonic,
+        beside: Pulse = pulse.threaded,
     ) -> None:
         """Take what it watches and drives; ``lease`` is in seconds.
 
@@ -78,7 +82,7 @@ class Reconciler:
         ``reload`` reads the sources again (the request's number, and whether
         removals are confirmed).  ``reloads`` is the last such request that came before
         the sources were read; without it, what was asked before it joins is none of
-        its business.
+        its business.  ``beside`` gives signs of life while something is loaded.
         """
         self.node = node
         self._ledger = ledger
@@ -90,6 +94,7 @@ class Reconciler:
         self._answer = answer
         self._reload = reload
         self._clock = clock
+        self._beside = beside
         self._cannot: int | None = None  # the active generation that does not load
         self.behind = ""  # why: for `health/ready`
         self._behind_in_full = ""  # with the traceback
@@ -217,7 +222,8 @@ class Reconciler:
     def _join(self, contents: Contents) -> None:
         """Load what the others serve already."""
         number = contents.number
-        failed = self._local.join(contents)
+        with self.alive():
+            failed = self._local.join(contents)
         if not failed:
             self._cannot, self.behind = None, ""
             _log.info("generation %d serves", number)
@@ -283,7 +289,8 @@ class Reconciler:
         if contents is None:
             return None
         self._until = self._clock() + _allowed(staging)
-        return self._local.stage(contents)
+        with self.alive():
+            return self._local.stage(contents)
 
     def be_cut_off(self) -> None:
         """Let go of what is staged, if no decision about it comes in all its time.
@@ -330,14 +337,28 @@ class Reconciler:
         now = self._clock()
         if now - self._beaten < self._lease / BEATS:
             return
-        self._ledger.beat(self.node.id, lease=self._lease, report=self._report())
-        self._beaten = now
+        self._give_sign()
         gone = self._gone(self._ledger.nodes(self.node.host))
         if gone:
             self._ledger.advance(gone)
         if self._pruned != seen.active:
             self._pruned = seen.active
             self._ledger.prune(self._history)
+
+    def alive(self) -> AbstractContextManager[None]:
+        """Give signs of life while a block runs that may take longer than a lease."""
+        return self._beside(self._try_to_give_sign, self._lease / BEATS)
+
+    def _try_to_give_sign(self) -> None:
+        try:
+            self._give_sign()
+        except LedgerError as error:  # the next step says what is the matter
+            _log.debug("no sign of life: %s", error)
+
+    def _give_sign(self) -> None:
+        now = self._clock()
+        self._ledger.beat(self.node.id, lease=self._lease, report=self._report())
+        self._beaten = now
 
     def tell(self) -> None:
         """Say anew what this node reports; soon, not at once."""

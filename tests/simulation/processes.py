@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from pointsman.agent import Agent
@@ -17,7 +18,7 @@ from simulation.packages import Cache, Loads
 from simulation.wire import Replica, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pointsman.agent import Bell
     from pointsman.artifacts import Artifacts
@@ -164,7 +165,30 @@ class Process:
             answer=lambda question: self.ledger.answer(question.id, {}),
             reload=lambda number, confirm: None,
             clock=lambda: begin + timetable.now * drift,
+            beside=self._beside,
         )
+
+    @contextmanager
+    def _beside(self, beat: Callable[[], None], every: float) -> Iterator[None]:
+        """Be a `pulse.Pulse`, with a fibre of this process."""
+        beating = False
+
+        def live() -> None:
+            nonlocal beating
+            while True:
+                self.pass_time(every)
+                beating = True
+                beat()
+                beating = False
+
+        fibre = self.run(live)
+        try:
+            yield
+            while beating:
+                self.pass_time(0.001)
+        finally:
+            self.fibres.remove(fibre)
+            self.world.timetable.kill(fibre)
 
     # ITS LIFE
 
@@ -172,9 +196,11 @@ class Process:
         """Start to serve."""
         self.run(self._live)
 
-    def run(self, work: Callable[[], None]) -> None:
+    def run(self, work: Callable[[], None]) -> Fibre:
         """Let something run in this process, and end with it."""
-        self.fibres.append(self.world.timetable.spawn(self.name, work))
+        fibre = self.world.timetable.spawn(self.name, work)
+        self.fibres.append(fibre)
+        return fibre
 
     def _live(self) -> None:
         try:

@@ -106,6 +106,7 @@ class Timetable:
     ) -> Fibre:
         """Let ``work`` run in a fibre of its own."""
         fibre = Fibre(name, work)
+        fibre.greenlet.parent = self._hub  # where its end goes, not to who spawns it
         self._living[fibre] = None
         self.wake(fibre, after)
         return fibre

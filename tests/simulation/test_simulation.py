@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from simulation.cost import cost_of
 from simulation.mutants import MUTANTS, leases_cut_without_lock
 from simulation.promises import Broken
-from simulation.world import Shape, run
+from simulation.world import Shape, World, run, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,23 @@ def test_a_broken_product_is_found_out(
     mutant(monkeypatch)
     with pytest.raises(Broken, match="Again: POINTSMAN_SEED="):
         _run_some(shape)
+
+
+def test_who_loads_for_long_is_not_silent() -> None:
+    """Where nothing goes wrong, loads of many leases fail nothing.
+
+    Mutant: `Reconciler.alive` gives no sign.
+    """
+    shape = Shape(lease=5.0, timeout=120.0, slow=1.0, failing=0.0, trouble=600.0)
+    for seed in range(3):
+        world = World(seed, replace(shape, between_deployments=100.0))
+        with simulated(world):
+            world.start()
+            world.timetable.call(2.0, world.deploy)
+            world.timetable.run(shape.trouble)
+
+        assert not world.promises.failed, "\n".join(world.story)
+        assert len(world.promises.were_active) > 2
 
 
 def _run_some(shape: Shape | None) -> None:
