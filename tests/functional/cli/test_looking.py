@@ -21,14 +21,15 @@ from pointsman.cluster import State
 from waiting import wait_for
 
 WAITS = """
-import threading
+import pathlib, time
 from pointsman import Service
 
 class Slow(Service):
     path = "/slow"
 
     def handle(self, request):
-        threading.Event().wait(5)
+        while not pathlib.Path({gate!r}).exists():
+            time.sleep(0.01)
         return "slow"
 """
 
@@ -65,7 +66,8 @@ def test_threads_name_the_service_that_they_work_for(
 ) -> None:
     """A node is known by its pid; a request in flight is seen in its service."""
     operator = served(cluster)
-    operator.run("deploy", *operator.write(slow=WAITS))
+    gate = cluster.folder / "gate"
+    operator.run("deploy", *operator.write(slow=WAITS.format(gate=str(gate))))
     (record,) = cluster.wait_for_nodes(1)
     asked = threading.Thread(target=cluster.servers[0].get, args=("/slow",))
     asked.start()
@@ -77,6 +79,7 @@ def test_threads_name_the_service_that_they_work_for(
 
     assert "in handle" in wait_for(told, "the service is in a stack")
     assert "there is no node '1'" in beside.run("threads", "1", code=1).err
+    gate.touch()
     asked.join()
 
 
