@@ -28,6 +28,20 @@ class Kind(enum.StrEnum):
     WHEEL = "wheel"  # a .whl, its services from entry points
     HOST = "host"  # a module of the environment: used as it is, no bytes of ours
 
+    @classmethod
+    def _missing_(cls, value: object) -> Kind | None:
+        """Keep what a newer release calls a kind, for those who pass it on."""
+        if not isinstance(value, str):
+            return None
+        kind = str.__new__(cls, value)
+        kind._name_, kind._value_ = value, value
+        return kind
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether this release can use it."""
+        return self.name in type(self).__members__
+
 
 @dataclass(frozen=True)
 class Artifact:

@@ -1,4 +1,4 @@
-"""Signs of life beside work that may take longer than a lease.  Engine."""
+"""Signs of life beside work that may take longer than a lease.  Effects."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+import pointsman
 from pointsman.archive.contents import check_contents, dropped
 from pointsman.archive.directory import looks_like_zip, require_zip
 from pointsman.archive.manifest import LIB, MANIFEST, NO_WORKERS, parse_manifest
@@ -110,6 +111,11 @@ def open_stream(stream: BinaryIO, entry: Entry) -> Package:
     """Do what `open_package` does, of an open file."""
     origin = _origin(entry)
     with _Told(entry.package, origin):
+        if not entry.kind.is_known:
+            raise Unfit(
+                f"pointsman {pointsman.__version__} knows no artifacts of the kind "
+                f"{entry.kind}: a newer release has deployed it; run that one here, too"
+            )
         opened = _open(stream, entry.file, entry.package, workers=False)
         if opened.identity.package != entry.package:
             raise Unfit(f"its name is {opened.identity.package}, not {entry.package}")

@@ -31,11 +31,11 @@ def history(*, count: int, where: Where, as_json: bool) -> int:
     """List the generations, the newest first; → is what serves."""
     with reached(where) as cluster:
         document = cluster.generations(count)
-    if as_json:
-        tables.print_json(document)
-    else:
-        records.print_history(document["generations"])
-    return 0
+    return tables.answer(
+        document,
+        lambda: records.print_history(document["generations"]),
+        as_json=as_json,
+    )
 
 
 @click.command(
@@ -83,8 +83,6 @@ def events(*, count: int, where: Where, as_json: bool) -> int:
     """List what was done, by whom and from where, the newest first."""
     with reached(where) as cluster:
         document = cluster.events(count)
-    if as_json:
-        tables.print_json(document)
-    else:
-        records.print_events(document["events"])
-    return 0
+    return tables.answer(
+        document, lambda: records.print_events(document["events"]), as_json=as_json
+    )

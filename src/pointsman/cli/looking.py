@@ -30,11 +30,9 @@ def packages(*, where: Where, as_json: bool) -> int:
     """List the packages that the active generation holds."""
     with reached(where) as cluster:
         document = cluster.packages()
-    if as_json:
-        tables.print_json(document)
-    else:
-        overview.print_packages(document["packages"])
-    return 0
+    return tables.answer(
+        document, lambda: overview.print_packages(document["packages"]), as_json=as_json
+    )
 
 
 @click.command(
@@ -50,11 +48,9 @@ def services(*, where: Where, as_json: bool) -> int:
     """List what is served, and where."""
     with reached(where) as cluster:
         document = cluster.services()
-    if as_json:
-        tables.print_json(document)
-    else:
-        overview.print_services(document["services"])
-    return 0
+    return tables.answer(
+        document, lambda: overview.print_services(document["services"]), as_json=as_json
+    )
 
 
 @click.command(
@@ -97,11 +93,9 @@ def threads(*, node: str, where: Where, as_json: bool) -> int:
     with reached(where) as cluster:
         name = named(cluster, node)
         document = cluster.threads(name)
-    if as_json:
-        tables.print_json(document)
-    else:
-        overview.print_threads(document["threads"])
-    return 0
+    return tables.answer(
+        document, lambda: overview.print_threads(document["threads"]), as_json=as_json
+    )
 
 
 def named(cluster: Reached, word: str) -> str:

@@ -103,11 +103,9 @@ def list_(*, where: Where, as_json: bool) -> int:
     """List the tokens, without themselves."""
     with reached(where) as cluster:
         document = cluster.tokens()
-    if as_json:
-        tables.print_json(document)
-    else:
-        _print_tokens(document["tokens"])
-    return 0
+    return tables.answer(
+        document, lambda: _print_tokens(document["tokens"]), as_json=as_json
+    )
 
 
 def _print_tokens(tokens: Iterable[Document]) -> None:
@@ -136,11 +134,7 @@ def revoke(*, name: str, where: Where, as_json: bool) -> int:
     """Revoke a token: from now on it opens nothing."""
     with reached(where) as cluster:
         document = cluster.revoke_token(name)
-    if as_json:
-        tables.print_json(document)
-    else:
-        tables.say(f"{name} is revoked")
-    return 0
+    return tables.answer(document, f"{name} is revoked", as_json=as_json)
 
 
 @click.command(
@@ -153,12 +147,9 @@ def lock(*, reason: str, where: Where, as_json: bool) -> int:
     """Freeze deployments for everybody but you, until you unlock."""
     with reached(where) as cluster:
         document = cluster.lock(reason)
-    if as_json:
-        tables.print_json(document)
-    else:
-        holder = document["actor"]["name"]
-        tables.say(f"only {holder} deploys from now on: {document['reason']}")
-    return 0
+    holder = document["actor"]["name"]
+    told = f"only {holder} deploys from now on: {document['reason']}"
+    return tables.answer(document, told, as_json=as_json)
 
 
 @click.command(epilog=examples("pointsman unlock", "pointsman unlock --force"))
@@ -169,8 +160,4 @@ def unlock(*, force: bool, where: Where, as_json: bool) -> int:
     """Let everybody deploy again."""
     with reached(where) as cluster:
         document = cluster.unlock(force=force)
-    if as_json:
-        tables.print_json(document)
-    else:
-        tables.say("deployments are not locked")
-    return 0
+    return tables.answer(document, "deployments are not locked", as_json=as_json)

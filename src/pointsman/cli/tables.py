@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _STYLES = {
     "added": "green",
@@ -52,6 +55,17 @@ def out() -> Console:
 def print_json(document: Any) -> None:
     """Print one document."""
     print(json.dumps(document, ensure_ascii=False, indent=1))  # noqa: T201 - its purpose
+
+
+def answer(document: Any, told: str | Callable[[], None], *, as_json: bool) -> int:
+    """Print a document as JSON, or what people are told instead; return exit code 0."""
+    if as_json:
+        print_json(document)
+    elif isinstance(told, str):
+        say(told)
+    else:
+        told()
+    return 0
 
 
 def table(*columns: str) -> Table:

@@ -55,11 +55,7 @@ def create(*, name: str, role: str, where: Where, as_json: bool) -> int:
     """
     with reached(where, first=True) as cluster:
         document = cluster.create_user(name, role, passwords.chosen(name))
-    if as_json:
-        tables.print_json(document)
-    else:
-        tables.say(f"{name} signs in as {role}")
-    return 0
+    return tables.answer(document, f"{name} signs in as {role}", as_json=as_json)
 
 
 @user.command("list", epilog=examples("pointsman user list"))
@@ -69,11 +65,7 @@ def list_(*, where: Where, as_json: bool) -> int:
     """List the users, the removed ones too."""
     with reached(where) as cluster:
         document = cluster.users()
-    if as_json:
-        tables.print_json(document)
-    else:
-        _print(document["users"])
-    return 0
+    return tables.answer(document, lambda: _print(document["users"]), as_json=as_json)
 
 
 def _print(users: Iterable[Document]) -> None:
@@ -98,11 +90,7 @@ def passwd(*, name: str, where: Where, as_json: bool) -> int:
     """Give a user another password; the old one opens nothing from now on."""
     with reached(where) as cluster:
         document = cluster.change_password(name, passwords.chosen(name))
-    if as_json:
-        tables.print_json(document)
-    else:
-        tables.say(f"{name} has another password")
-    return 0
+    return tables.answer(document, f"{name} has another password", as_json=as_json)
 
 
 @user.command(epilog=examples("pointsman user remove anna"))
@@ -113,8 +101,4 @@ def remove(*, name: str, where: Where, as_json: bool) -> int:
     """Remove a user: from now on nobody signs in with this name."""
     with reached(where) as cluster:
         document = cluster.remove_user(name)
-    if as_json:
-        tables.print_json(document)
-    else:
-        tables.say(f"{name} is removed")
-    return 0
+    return tables.answer(document, f"{name} is removed", as_json=as_json)

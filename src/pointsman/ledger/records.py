@@ -173,7 +173,8 @@ def _change(columns: Sequence[Any]) -> Change:
 
 def _entry(columns: Sequence[Any]) -> Entry:
     package, digest, kind, file, source, version, size = columns
-    return Entry(package, digest, _KINDS[kind], file, source, version, size)
+    known = _KINDS.get(kind) or Kind(kind)
+    return Entry(package, digest, known, file, source, version, size)
 
 
 def _vote(row: Row[Any]) -> Vote:

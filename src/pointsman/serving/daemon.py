@@ -1,36 +1,28 @@
-"""``--daemon``: a server in the background, and the truth about its start.
+"""``--daemon``: a server in the background, and the truth about its start.  Effects.
 
-Effects.  The process forks twice (setsid(2): no terminal can ever become its own),
-keeps its folder and umask, and writes into the log file.  The command waits at a
-pipe until the server has answered a request, or failed, or the time is up; while it
-waits it shows what the server writes into the log.
+It writes into the log file.  The command waits until the server has answered a request,
+or failed, or the time is up; while it waits it shows what the server writes there.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import signal
 import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from select import POLLIN, poll
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pointsman.errors import Error, LoadError, ReleaseError
-from pointsman.serving import ini, pidfile, process, processes
+from pointsman.serving import background, ini, pidfile, process
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pointsman.serving.arguments import Order
+    from pointsman.serving.background import Reports, Teller
 
 log = logging.getLogger(__name__)
-_TURN_MS = 50
-# After SIGTERM, before SIGKILL, of a server that did not get ready.
-_PATIENCE = 5.0
 
 
 def start(order: Order) -> int:
@@ -44,16 +36,11 @@ def start(order: Order) -> int:
     """
     ini.check(order)
     _refuse_second(order)
-    reader, writer = os.pipe()
     shown = _Shown(order.log_file) if order.verbosity >= 0 else None
-    _flush()
-    if os.fork():
-        os.close(writer)
-        os.wait()
-        return _wait(_Reports(reader), order, shown)
-    os.close(reader)
-    _detach()
-    return _serve(order, writer)
+    end = background.divide()
+    if isinstance(end, background.Reports):
+        return _wait(end, order, shown)
+    return _serve(order, end)
 
 
 def _refuse_second(order: Order) -> None:
@@ -66,44 +53,19 @@ def _refuse_second(order: Order) -> None:
         )
 
 
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-
-
-# -- the server's side
-
-
-def _detach() -> None:
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-
-
-def _serve(order: Order, writer: int) -> int:
-    _report(writer, pid=os.getpid(), start=processes.Identity.own().start)
+def _serve(order: Order, command: Teller) -> int:
     try:
         return process.run(
-            order,
-            on_ready=lambda addresses: _report(writer, ready=list(addresses)),
+            order, on_ready=lambda addresses: command.say(ready=list(addresses))
         )
     except Error as error:
         trace = error.traceback if isinstance(error, LoadError) else ""
-        _report(writer, failed=str(error), trace=trace)
+        command.say(failed=str(error), trace=trace)
         log.error("not started: %s\n%s", error, trace)  # noqa: TRY400 - it is in trace
         return 1
     except BaseException:
         log.exception("not started")
         raise
-
-
-def _report(writer: int, **words: Any) -> None:
-    # The command may have been interrupted; the server does not depend on it.
-    with suppress(OSError):
-        os.write(writer, json.dumps(words).encode() + b"\n")
 
 
 # -- the command's side
@@ -132,36 +94,7 @@ class _Shown:
             sys.stderr.flush()
 
 
-class _Reports:
-    """What the server says through the pipe, joined over its lines."""
-
-    def __init__(self, reader: int) -> None:
-        os.set_blocking(reader, False)
-        self._reader = reader
-        self._rest = b""
-        self.said: dict[str, Any] = {}
-        self.ended = False
-
-    def receive(self) -> None:
-        """Wait for a moment and take what has come."""
-        waiter = poll()
-        waiter.register(self._reader, POLLIN)
-        if not waiter.poll(_TURN_MS):
-            return
-        with suppress(BlockingIOError):
-            text = os.read(self._reader, 1 << 20)
-            self.ended = not text
-            *lines, self._rest = (self._rest + text).split(b"\n")
-            for line in lines:
-                self.said.update(json.loads(line))
-
-    def identity(self) -> processes.Identity | None:
-        if "pid" not in self.said:
-            return None
-        return processes.Identity(self.said["pid"], self.said["start"])
-
-
-def _wait(reports: _Reports, order: Order, shown: _Shown | None) -> int:
+def _wait(reports: Reports, order: Order, shown: _Shown | None) -> int:
     end = time.monotonic() + order.start_timeout
     try:
         while time.monotonic() < end:
@@ -176,9 +109,9 @@ def _wait(reports: _Reports, order: Order, shown: _Shown | None) -> int:
             if _has_died(reports):
                 raise _died(order)
     except KeyboardInterrupt:
-        _kill(reports)
+        reports.kill()
         return 130
-    _kill(reports)
+    reports.kill()
     raise ReleaseError(
         f"the server did not answer within {order.start_timeout:g} s and was stopped; "
         f"see {order.log_file}, or give it longer with --start-timeout"
@@ -193,16 +126,8 @@ class _Failed(Error):
         self.traceback = trace
 
 
-def _has_died(reports: _Reports) -> bool:
-    """Tell whether nothing more will be said.
-
-    A helper that the server forked may hold the pipe open after its death.
-    """
-    identity = reports.identity()
-    dead = identity is not None and not identity.alive()
-    if dead:
-        reports.receive()
-    return (dead or reports.ended) and not reports.said.keys() & {"ready", "failed"}
+def _has_died(reports: Reports) -> bool:
+    return reports.is_over() and not reports.said.keys() & {"ready", "failed"}
 
 
 def _died(order: Order) -> ReleaseError:
@@ -210,7 +135,7 @@ def _died(order: Order) -> ReleaseError:
     return ReleaseError(message)
 
 
-def _say_ready(reports: _Reports, order: Order) -> int:
+def _say_ready(reports: Reports, order: Order) -> int:
     if order.verbosity >= 0:
         addresses = ", ".join(reports.said["ready"])
         sys.stdout.write(
@@ -218,16 +143,3 @@ def _say_ready(reports: _Reports, order: Order) -> int:
             f"log {order.log_file})\n"
         )
     return 0
-
-
-def _kill(reports: _Reports) -> None:
-    identity = reports.identity()
-    if identity is None:
-        return
-    with processes.hold(identity) as handle:
-        if handle is None:
-            return
-        handle.send(signal.SIGTERM)
-        if not handle.gone(_PATIENCE):
-            handle.send(signal.SIGKILL)
-            handle.gone(_PATIENCE)
