@@ -157,6 +157,23 @@ class PostgresqlServer:
         self.stop(how)
         self.start()
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all its processes, as when its machine hangs; TCP answers for it."""
+        assert self.process is not None
+        parent = self.process.pid
+        os.kill(parent, signal.SIGSTOP)  # first: it starts no more
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        family = [*map(int, children.split()), parent]
+        try:
+            for pid in family:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def close(self) -> None:
         """End it, and leave nothing behind."""
         self.stop(signal.SIGQUIT)

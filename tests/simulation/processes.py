@@ -184,11 +184,13 @@ class Process:
         fibre = self.run(live)
         try:
             yield
-            while beating:
-                self.pass_time(0.001)
         finally:
-            self.fibres.remove(fibre)
-            self.world.timetable.kill(fibre)
+            try:
+                while beating:
+                    self.pass_time(0.001)
+            finally:
+                self.fibres.remove(fibre)
+                self.world.timetable.kill(fibre)
 
     # ITS LIFE
 

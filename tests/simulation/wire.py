@@ -90,9 +90,8 @@ class Wire:
         random = self.server.random
         is_lost = self.deaf and random.random() < self.deaf
         if is_lost:
-            self.waiting += 1
-            self.process.pass_time(DEAF)
-            self.waiting -= 1
+            with self._waiting():
+                self.process.pass_time(DEAF)
         if is_lost or not self._is_through(DEAF):
             self._give_up(transaction, "could not receive data from server")
         if random.random() < 0.3:  # else it takes no time, for the simulation's sake
@@ -105,11 +104,18 @@ class Wire:
     def _is_through(self, patience: float) -> bool:
         """Wait for the end of a cut, as TCP does, which sends again and again."""
         end = self.server.timetable.now + patience
-        self.waiting += 1
-        while self.is_cut and self.server.timetable.now < end:
-            self.process.pass_time(_AGAIN)
-        self.waiting -= 1
+        with self._waiting():
+            while self.is_cut and self.server.timetable.now < end:
+                self.process.pass_time(_AGAIN)
         return not self.is_cut
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
 
     def end(self, transaction: Transaction) -> None:
         """Give the connection back; the server may not hear of it."""

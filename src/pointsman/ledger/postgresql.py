@@ -24,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 
 from pointsman.errors import LedgerError
 from pointsman.ledger.connections import PerProcess
+from pointsman.ledger.patience import Patient
 from pointsman.ledger.postgresql_errors import sentence
 from pointsman.ledger.postgresql_session import (
     CHANNEL,
@@ -157,7 +158,7 @@ class Postgresql:
             raise
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(**self._arguments)
+        return Patient.made(self._arguments)
 
     def _require_all_characters(self, connection: Connection) -> None:
         encoding = connection.execute(_ENCODING).scalar()

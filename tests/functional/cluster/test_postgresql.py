@@ -203,6 +203,28 @@ def test_the_database_is_away(
     check_that_all_serve(cluster, servers, told)
 
 
+def test_the_database_is_frozen(
+    cluster: ClusterSite,
+    servers: tuple[Server, Server],
+    load: list[Hammer],
+    database: PostgresqlServer,
+) -> None:
+    """A machine that hangs answers packets and no questions: as if it were away.
+
+    Mutant: `Patient.wait` waits as psycopg does.
+    """
+    told, modules = sources()
+    with database.frozen():
+        assert 503 == servers[0].post(modules).status_code
+        for server in servers:
+            wait_for(lambda s=server: "ledger" in ready(s)[1], "it says so")  # type: ignore[misc]
+            assert 200 == ready(server)[0]
+    for server in servers:
+        wait_for(lambda s=server: "ledger" not in ready(s)[1], "it is found again")  # type: ignore[misc]
+    servers[1].deploy(**modules)
+    check_that_all_serve(cluster, servers, told)
+
+
 def ready(server: Server) -> tuple[int, dict[str, object]]:
     """Return what a server says of its readiness."""
     answer = server.get("/_pointsman/health/ready")
