@@ -1,8 +1,8 @@
 """A node that was away for hours: its machine slept, or nothing got through.
 
 Meanwhile it was left out of the ballots, and what it served was dropped from the
-history.  Broken on purpose, and seen to fail: one that keeps what it had
-staged; one that is ready before it has followed; one that is not let in again.
+history.  Broken on purpose, and seen to fail: one that does not ask for a vote when it
+is back; one that does not say that it is behind; one that nobody leaves out.
 """
 
 from __future__ import annotations
@@ -75,6 +75,22 @@ def test_it_goes_to_what_is_active(cluster: Cluster) -> None:
     assert [1, last] == cluster.followers["away"].served
     assert (NodeState.READY, last) == states(cluster)["away"]
     number = cluster.deploy("crm", "together")
+    cluster.settle(*_OTHERS)
+    assert State.STAGING is cluster.state(number)  # it is waited for
+    cluster.settle()
+    assert {number} == {*cluster.served().values()}
+
+
+def test_nothing_happened_meanwhile(cluster: Cluster) -> None:
+    """It is left out of what is staged when it comes, and asks to be let in."""
+    cluster.now += _HOURS * 3600
+    cluster.settle(*_OTHERS)
+    number = cluster.deploy("crm", "together")
+    generation = cluster.ledger.generation(number)
+    assert generation is not None
+    assert {*_OTHERS} == {vote.node for vote in generation.votes}
+
+    cluster.nodes["away"].step()
     cluster.settle(*_OTHERS)
     assert State.STAGING is cluster.state(number)  # it is waited for
     cluster.settle()
