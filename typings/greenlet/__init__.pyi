@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 class greenlet:  # noqa: N801 - it is called that
+    parent: greenlet | None
     def __init__(self, run: Callable[[], object] | None = ...) -> None: ...
     def switch(self) -> object: ...
     @staticmethod

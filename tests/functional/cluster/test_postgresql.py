@@ -264,11 +264,13 @@ def test_one_is_cut_off(
 
 
 def test_a_stalled_one_fails_it(
-    cluster: ClusterSite, servers: tuple[Server, Server]
+    cluster: ClusterSite, servers: tuple[Server, Server], database: PostgresqlServer
 ) -> None:
     """A node that does not answer and may be serving fails what it does not vote on."""
     one, two = servers
     assert two.process is not None
+    # Who has just come back, and is not vouched for yet, is taken for cut off.
+    wait_for(lambda: vouched(database) == 2, "the database knows that both live")
     before = one.text()
     _, modules = sources()
     os.kill(two.process.pid, signal.SIGSTOP)
@@ -284,6 +286,14 @@ def test_a_stalled_one_fails_it(
     cluster.wait_for_nodes(2)
     one.deploy(**modules)
     check_that_all_serve(cluster, servers, told)
+
+
+def vouched(database: PostgresqlServer) -> int:
+    """Return for how many nodes a connection vouches."""
+    count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    with database.connected() as operator:
+        (found,) = operator.execute(count).fetchone()
+    return int(found)
 
 
 def test_one_is_killed(cluster: ClusterSite, servers: tuple[Server, Server]) -> None:

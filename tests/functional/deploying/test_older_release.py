@@ -90,13 +90,15 @@ class Newer:
         proposal = Proposal(Actor("a newer release"), "deploy", (change,))
         number = self.ledger.propose(proposal, timeout=30.0).number
 
-        def decided() -> Generation | None:
+        def record() -> Generation:
             self.node.step()
             found = self.ledger.generation(number)
             assert found is not None
-            return None if found.state in (State.QUEUED, State.STAGING) else found
+            return found
 
-        return wait_for(decided, "it is decided")
+        on_way = (State.QUEUED, State.STAGING)
+        wait_for(lambda: record().state not in on_way, "it is decided")
+        return record()
 
 
 @pytest.fixture(name="newer")
