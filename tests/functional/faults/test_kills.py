@@ -64,7 +64,10 @@ def check_that_it_is_whole(cluster: ClusterSite, *servers: Server) -> None:
     assert {name: digest(source) for name, source in whole.items()} == cluster.active()
 
 
-@pytest.mark.parametrize("point", [p for p in faults.POINTS if p not in OF_FILES])
+OF_UPLOADS = [point for point in faults.POINTS if point not in OF_FILES]
+
+
+@pytest.mark.parametrize("point", usual(OF_UPLOADS, {"staged", "recorded", "drained"}))
 def test_killed_while_it_deploys_an_upload(cluster: ClusterSite, point: str) -> None:
     """After kill -9 at any point the other node decides, and loses and tears nothing.
 

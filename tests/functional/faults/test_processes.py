@@ -159,7 +159,7 @@ def test_one_is_killed_and_comes_back(cluster: ClusterSite, server: Server) -> N
 
 
 @pytest.mark.parametrize(
-    "server", usual(REPLACING, {"uwsgi", "uwsgi --lazy-apps"}), indirect=True
+    "server", usual(REPLACING, {"uwsgi", "uwsgi --lazy-apps", "apache"}), indirect=True
 )
 def test_a_worker_comes_while_the_ledger_is_away(
     cluster: ClusterSite, server: Server
