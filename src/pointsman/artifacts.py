@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pointsman import archive
+from pointsman import archive, durable
 from pointsman.errors import LedgerError, ReleaseError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Artifacts:
                     shutil.copyfileobj(source, file, _PIECE)
                     _written(file)
                 Path(name).replace(target)
-            _sync_folder(self._folder)
+            durable.folder(self._folder)
 
     def package(self, entry: Entry) -> Package:
         """Return the package of an entry; its bytes are those of its digest.
@@ -148,7 +148,7 @@ class Artifacts:
                     raise LedgerError(self._ledger.url, reason)
                 _written(file)
                 Path(name).replace(self._place(digest))
-                _sync_folder(self._folder)
+                durable.folder(self._folder)
                 stream = open(os.dup(file.fileno()), "rb")  # noqa: PTH123, SIM115
         stream.seek(0)
         return stream
@@ -199,14 +199,6 @@ def _copy(source: BinaryIO, name: str) -> None:
 def _written(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _digest(stream: BufferedReader) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from pointsman.ledger import decisions, nodes, part
+from pointsman.ledger import ballots, decisions, nodes, part
 from pointsman.ledger.nodes import Nodes
 from pointsman.ledger.schema import cluster
 from pointsman.local import Local
@@ -48,7 +48,7 @@ def leases_cut_without_lock(patch: pytest.MonkeyPatch) -> None:
         with self._database.writing() as connection:
             now = self._database.now(connection)
             connection.execute(nodes._ALIVE, {"who": node, "now": now})
-            connection.execute(nodes._BOUND_LEASES, {"now": now})
+            connection.execute(ballots.BOUND_LEASES, {"now": now})
         return beat(self, node, **values)
 
     patch.setattr(Nodes, "beat", cutting)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from sqlalchemy import make_url
 
+from pointsman import durable
 from pointsman.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def backup(url: str, file: Path, copy: Copy) -> Copied:
     half = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
     try:
         copied = copy(url, url_of(half))
+        with half.open("rb") as whole:
+            os.fsync(whole.fileno())
         os.link(half, file)  # never over one that has come meanwhile
+        durable.folder(file.absolute().parent)
     except OSError as error:
         reason = f"{file} cannot be written ({error.strerror}); look at its folder"
         raise LedgerError(_shown(url), reason) from error

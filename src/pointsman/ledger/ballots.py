@@ -92,7 +92,7 @@ _DEPART: Final = (
 
 # Times that lie too far ahead (see `decisions`)
 
-_BOUND_LEASES: Final = (
+BOUND_LEASES: Final = (
     update(node)
     .where(node.c.lease_until > _NOW + node.c.lease)
     .values(lease_until=_NOW + node.c.lease)
@@ -260,7 +260,7 @@ class Ballots(Part):
             for row in known
         }
         if any(leases[row.node] < row.lease_until for row in known):
-            connection.execute(_BOUND_LEASES, {"now": now})
+            connection.execute(BOUND_LEASES, {"now": now})
         lost = self._lost(connection, number, known, now)
         for name, is_lost in lost.items():
             leases[name] = now if is_lost else math.inf
@@ -354,7 +354,7 @@ class Ballots(Part):
         values = {"of": number, "now": now, "until": now + timeout, "on": active}
         connection.execute(_STAGE, values)
         connection.execute(_STAGING, {"of": number})
-        connection.execute(_BOUND_LEASES, {"now": now})
+        connection.execute(BOUND_LEASES, {"now": now})
         ballot = {"failures": [], "absent": self._absent_after}
         connection.execute(_OPEN_BALLOT, {**values, **ballot})
         self._tell(connection)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, delete, exists, func, insert, null, select, update
 
 from pointsman.cluster import Actor, NodeState, Observation, State
+from pointsman.ledger.ballots import BOUND_LEASES
 from pointsman.ledger.questions import STATE_OF, Questions, known_state, open_questions
 from pointsman.ledger.records import ALL_NODES, node_of, one_generation
 from pointsman.ledger.schema import cluster, generation, node, question, vote
@@ -50,11 +51,6 @@ _BEAT: Final = _SET_NODE.values(
 _BEAT_AND_TELL: Final = _BEAT.values(report=bindparam("said"))
 _AHEAD: Final = select(node.c.id).where(
     node.c.id == _WHO, node.c.lease_until > _NOW + node.c.lease
-)
-_BOUND_LEASES: Final = (
-    update(node)
-    .where(node.c.lease_until > _NOW + node.c.lease)
-    .values(lease_until=_NOW + node.c.lease)
 )
 _ALIVE: Final = _SET_NODE.values(lease_until=_NOW + node.c.lease)
 _READY: Final = _SET_NODE.where(node.c.state != NodeState.DRAINING).values(
@@ -187,7 +183,7 @@ class Nodes(Questions):
         with self._database.writing() as connection:
             self._lock(connection)
             now = self._database.now(connection)
-            connection.execute(_BOUND_LEASES, {"now": now})
+            connection.execute(BOUND_LEASES, {"now": now})
 
     def ready(self, node: str, number: int) -> bool:
         """See `interfaces.Ledger.ready`."""

@@ -8,8 +8,9 @@ import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pointsman import durable
 from pointsman.errors import ConfigError, ReleaseError
-from pointsman.releases import durable, sites
+from pointsman.releases import sites
 from pointsman.releases.layout import Release, Root
 
 if TYPE_CHECKING:

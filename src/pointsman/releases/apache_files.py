@@ -20,8 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pointsman import durable
 from pointsman.errors import ReleaseError
-from pointsman.releases import durable
 from pointsman.releases.layout import Release, Root
 
 _LOOK = 0.05

@@ -8,9 +8,10 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from pointsman import durable
 from pointsman.errors import ReleaseError
 from pointsman.faults import point
-from pointsman.releases import contents, disposal, durable, events, listing, manifest
+from pointsman.releases import contents, disposal, events, listing, manifest
 from pointsman.releases.events import Event
 from pointsman.releases.occupancy import alone
 

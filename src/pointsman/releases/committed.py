@@ -6,9 +6,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
+from pointsman import durable
 from pointsman.errors import ReleaseError
 from pointsman.faults import point
-from pointsman.releases import durable
 from pointsman.releases.layout import Release
 
 if TYPE_CHECKING:

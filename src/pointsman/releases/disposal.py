@@ -6,8 +6,9 @@ import secrets
 import stat
 from typing import TYPE_CHECKING, Final
 
+from pointsman import durable
 from pointsman.faults import point
-from pointsman.releases import durable, events, listing, removal
+from pointsman.releases import events, listing, removal
 from pointsman.releases.events import Event
 from pointsman.releases.manifest import FILE, FOLDER_MODE
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from pointsman.releases import durable, sites
+from pointsman import durable
+from pointsman.releases import sites
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from pointsman import durable
 from pointsman.errors import ReleaseError
 from pointsman.faults import point
-from pointsman.releases import durable, sites
+from pointsman.releases import sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

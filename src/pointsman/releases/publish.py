@@ -24,9 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pointsman import faults
+from pointsman import durable, faults
 from pointsman.errors import ReleaseError
-from pointsman.releases import durable, parcel, tested
+from pointsman.releases import parcel, tested
 from pointsman.releases.checkout import Checkout, digest
 
 if TYPE_CHECKING:

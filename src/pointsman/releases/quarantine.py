@@ -7,9 +7,10 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from pointsman import durable
 from pointsman.errors import ReleaseError
 from pointsman.faults import point
-from pointsman.releases import durable, events
+from pointsman.releases import events
 from pointsman.releases.events import Event
 from pointsman.releases.layout import Release
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pointsman import durable
 from pointsman.errors import ReleaseError
 from pointsman.releases import (
     access,
@@ -16,7 +17,6 @@ from pointsman.releases import (
     committed,
     contents,
     disposal,
-    durable,
     events,
     listing,
     lock,

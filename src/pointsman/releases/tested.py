@@ -14,8 +14,8 @@ import platform
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pointsman import durable
 from pointsman.errors import ReleaseError
-from pointsman.releases import durable
 from pointsman.releases.checkout import RECORD, Checkout, digest
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, Self
 
+from pointsman import durable
 from pointsman.errors import ReleaseError
 from pointsman.faults import point
 from pointsman.releases import (
@@ -19,7 +20,6 @@ from pointsman.releases import (
     bytecode,
     contents,
     disposal,
-    durable,
     parts,
     removal,
     sealing,

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from functional.releases.sealed import FILES, REQUIRES, build, put, python, running_from
+from pointsman import durable
 from pointsman.errors import ReleaseError
-from pointsman.releases import contents, durable
+from pointsman.releases import contents
 from pointsman.releases.manifest import Python
 from pointsman.releases.store import Store
 from pointsman.releases.tree import Building

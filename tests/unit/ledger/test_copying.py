@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -211,6 +212,32 @@ def test_a_backup_over_a_file(sqlite: Place, tmp_path: Path) -> None:
 
     assert "mine" == file.read_text()
     assert {"mine", "one"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_backup_outlasts_a_power_cut(
+    sqlite: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are on the disk before its name is, and then that name.
+
+    Mutants: one of the two left out; the name first.
+    """
+    file, steps = tmp_path / "backup.ledger", []
+    link, fsync = os.link, os.fsync
+
+    def linked(old: Path, new: Path) -> None:
+        steps.append("named")
+        link(old, new)
+
+    def synced(descriptor: int) -> None:
+        kind = os.fstat(descriptor).st_mode
+        steps.append("folder" if stat.S_ISDIR(kind) else "bytes")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "link", linked)
+    monkeypatch.setattr(os, "fsync", synced)
+    backups.backup(sqlite.url, file, copy_ledger)
+
+    assert ["bytes", "named", "folder"] == steps
 
 
 def test_a_backup_that_is_none(tmp_path: Path) -> None:
