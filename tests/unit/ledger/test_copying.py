@@ -221,6 +221,7 @@ def test_a_backup_outlasts_a_power_cut(
 
     Mutants: one of the two left out; the name first.
     """
+    Scene(sqlite).join("n1")
     file, steps = tmp_path / "backup.ledger", []
     link, fsync = os.link, os.fsync
 
