@@ -9,7 +9,7 @@ the one that comes after it.
 the ledger says         the node
 ======================  =======================================================
 another generation is   switches to it if it is staged here; else loads it, as
-active                  one that joins does
+active                  one that joins does; what does not load leaves it behind
 one is staging, and my  stages it, and votes
 vote is missing
 what I staged failed    discards it
@@ -180,6 +180,7 @@ class Reconciler:
         if self._local.staged == seen.active:
             faults.point("decided")
             self._local.switch()
+            self._cannot, self.behind = None, ""
             faults.point("switched")
             self._ledger.switched(self.node.id, seen.active)
             faults.point("recorded")

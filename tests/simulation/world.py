@@ -242,9 +242,6 @@ class World:
         made.texts = texts
         process.run(made.run)
         self.timetable.run(self.timetable.now + self.shape.timeout)
-        rows = self.server.tables.rows(schema.node)
-        if not any(row["state"] == NodeState.READY for row in rows):
-            return made.number  # all are behind, and nobody may vote
         if made.number not in self.promises.were_active:
             states = self.promises.states.get(made.number)
             votes = self.promises.votes_told(made.number)

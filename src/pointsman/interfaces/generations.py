@@ -52,7 +52,9 @@ class Generations(Protocol):
         Then the next queued one begins to stage: rebased on the active one, or
         failed when a package that it touches is not any more what it was in the
         base of the proposal.
-        Its ballot are the nodes that are ready, and whose lease has not ended.
+        Its ballot are the nodes that are ready, and whose lease has not ended.  While
+        nobody is in it, and no node is ready or joining, those that are behind are
+        called up: what is active does not load there, and this may.
         """
         ...
 

@@ -83,6 +83,33 @@ _OPEN_BALLOT: Final = insert(vote).from_select(
         ),
     ),
 )
+#: Who may vote by itself in a moment: while there is one, nobody else is called up.
+_HOPEFUL: Final = (
+    select(node.c.id)
+    .where(node.c.state.in_([NodeState.READY, NodeState.JOINING]))
+    .where(node.c.lease_until > _NOW)
+    .limit(1)
+)
+_BEHIND: Final = (
+    select(node.c.id)
+    .where(node.c.state == NodeState.BEHIND, node.c.lease_until > _NOW)
+    .order_by(node.c.id)
+)
+_COUNTING: Final = (
+    select(vote.c.node)
+    .where(vote.c.generation == _NUMBER, vote.c.departure == "")
+    .limit(1)
+)
+_IN_BALLOT: Final = select(vote.c.departure).where(
+    vote.c.generation == _NUMBER, vote.c.node == bindparam("who")
+)
+_ENTER: Final = insert(vote).inline()
+_ENTER_AGAIN: Final = (
+    update(vote)
+    .where(vote.c.generation == _NUMBER, vote.c.node == bindparam("who"))
+    .where(vote.c.departure != "")
+    .values(departure="", loaded=null(), reason="", failures=[], voted_at=null())
+)
 _DEPART: Final = (
     update(vote)
     .where(vote.c.generation == _NUMBER, vote.c.node == bindparam("who"))
@@ -236,7 +263,7 @@ class Ballots(Part):
         if seen.staging is not None:
             found = self._verdict(connection, seen.staging, overdue=overdue)
             if found is decisions.WAITING:
-                return changed
+                return self._call_up(connection, seen.staging) or changed
             if found is decisions.DECIDED:
                 active = self._activate(connection, seen.staging)
             else:
@@ -357,7 +384,34 @@ class Ballots(Part):
         connection.execute(BOUND_LEASES, {"now": now})
         ballot = {"failures": [], "absent": self._absent_after}
         connection.execute(_OPEN_BALLOT, {**values, **ballot})
+        self._call_up(connection, number)
         self._tell(connection)
+
+    def _call_up(self, connection: Connection, number: int) -> bool:
+        """Let those vote that are behind, where nobody else will: they can load it.
+
+        Else who has lost what is active would have no way out of it.
+        """
+        if connection.execute(_COUNTING, {"of": number}).first() is not None:
+            return False
+        now = {"now": self._database.now(connection)}
+        if connection.execute(_HOPEFUL, now).first() is not None:
+            return False
+        names = connection.execute(_BEHIND, now).scalars().all()
+        for name in names:
+            self._enter(connection, name, number)
+        if names:
+            self._tell(connection)
+        return bool(names)
+
+    def _enter(self, connection: Connection, name: str, number: int) -> None:
+        """Give a node a vote on what is staging, if it has none."""
+        values: dict[str, object] = {"of": number, "who": name}
+        if connection.execute(_IN_BALLOT, values).first() is None:
+            entering = {"generation": number, "node": name, "failures": []}
+            connection.execute(_ENTER, entering)
+        else:
+            connection.execute(_ENTER_AGAIN, values)
 
     def _depart(
         self, connection: Connection, name: str, staging: int | None, why: str

@@ -88,7 +88,10 @@ def _silence(nodes: Sequence[str]) -> str:
 
 def _lateness(missing: Sequence[str]) -> str:
     if not missing:
-        return "no node was there to load it before its time was over"
+        return (
+            "no node could vote on it before its time was over: `pointsman nodes` "
+            "tells why; with --ledger, a command loads it and votes itself"
+        )
     return f"not decided in time: {', '.join(missing)} did not vote"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, exists, func, insert, null, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 
 from pointsman.cluster import Actor, NodeState, Observation, State
 from pointsman.ledger.ballots import BOUND_LEASES
@@ -68,18 +68,11 @@ _SERVES: Final = _SET_NODE.values(generation=bindparam("number"))
 # Votes
 
 _OF_BALLOT: Final = (vote.c.generation == bindparam("of"), vote.c.node == _WHO)
-_IN_BALLOT: Final = select(vote.c.departure).where(*_OF_BALLOT)
 _MISSING: Final = (
     select(vote.c.node)
     .where(vote.c.generation == bindparam("of"), vote.c.departure == "")
     .where(vote.c.loaded.is_(None))
     .limit(1)
-)
-_ENTER: Final = insert(vote).inline()
-_ENTER_AGAIN: Final = (
-    update(vote)
-    .where(*_OF_BALLOT, vote.c.departure != "")
-    .values(departure="", loaded=null(), reason="", failures=[], voted_at=null())
 )
 _VOTE: Final = (
     update(vote)
@@ -200,15 +193,6 @@ class Nodes(Questions):
             if seen.staging is not None:
                 self._enter(connection, node, seen.staging)
             return True
-
-    def _enter(self, connection: Connection, node: str, number: int) -> None:
-        """Give a node a vote on what is staging, if it has none."""
-        values: dict[str, object] = {"of": number, "who": node}
-        if connection.execute(_IN_BALLOT, values).first() is None:
-            entering = {"generation": number, "node": node, "failures": []}
-            connection.execute(_ENTER, entering)
-        else:
-            connection.execute(_ENTER_AGAIN, values)
 
     def set_state(
         self, node: str, state: NodeState, *, generation: int, reason: str = ""

@@ -498,6 +498,30 @@ def test_rollback(surface: Surface, body: Any) -> None:
     assert "one" == surface.say("crm")
 
 
+def test_a_host_that_came_up_behind_is_brought_back(site: SiteFolder) -> None:
+    """What is active does not load after a start: a rollback does, and is voted on.
+
+    Mutant: nobody is called up where all are behind; it fails after its time then.
+    """
+    needed = site.folder / "needed"
+    needed.touch()
+    first = Surface(site.host())
+    first.put("crm", "one")
+    needing = b"open(%r).close()\n" % str(needed) + module("two")
+    assert "200 OK" == first.ask("PUT", "/packages/crm", needing).status
+    first.host.node.close()
+    needed.unlink()
+
+    second = Surface(site.host())
+    health = "/_pointsman/health/ready"
+    assert ("503 Service Unavailable", True) == (
+        (answer := get(second.host, health)).status,
+        "No such file" in answer.text,
+    )
+    assert "200 OK" == second.ask("POST", "/packages/crm/rollback").status
+    assert ("one", "200 OK") == (second.say("crm"), get(second.host, health).status)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

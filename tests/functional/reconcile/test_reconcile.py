@@ -569,3 +569,32 @@ def test_many_voters_take_turns(cluster: Cluster) -> None:
     pauses = {cluster.nodes[name].step() for name in names}
 
     assert {LOOK * (2 * CROWD + 3) / CROWD} == pauses
+
+
+def test_who_is_behind_alone_gets_out_of_it(cluster: Cluster) -> None:
+    """What is active loads nowhere any more: a deployment that loads is voted on.
+
+    Mutants: nobody is called up; what says that it is behind stays.
+    """
+    cluster.deploy("crm", "1")
+    cluster.settle()
+    for name in "abc":
+        cluster.kill(name)
+    for name in "de":
+        cluster.add(name)
+        cluster.followers[name].broken.add("crm")
+    cluster.settle()
+    assert {"d": 0, "e": 0} == cluster.served()
+
+    failed = cluster.deploy("erp", "1")
+    cluster.settle()
+    assert "does not load here" in cluster.reason(failed)
+    for name in "de":
+        cluster.followers[name].broken.clear()
+    number = cluster.deploy("crm", "2")
+    cluster.settle()
+
+    assert State.ACTIVE == cluster.state(number)
+    assert {"d": number, "e": number} == cluster.served()
+    assert ["", ""] == [cluster.nodes[name].behind for name in "de"]
+    assert {NodeState.READY} == {one.state for one in cluster.ledger.nodes()}

@@ -108,7 +108,7 @@ def test_lateness_names_the_missing() -> None:
     assert (
         "not decided in time: n2 did not vote" == decided(ballot, overdue=True).reason
     )
-    assert "no node was there" in decided(ballot[2:], overdue=True).reason
+    assert "no node could vote" in decided(ballot[2:], overdue=True).reason
     assert "it did not say why" in decided([Vote("n1", loaded=False)]).reason
 
 
