@@ -68,20 +68,24 @@ _TIMES: Final = select(
     generation.c.actor,
     generation.c.address,
 ).where(generation.c.number == _NUMBER)
-_OPEN_BALLOT: Final = insert(vote).from_select(
-    ["generation", "node", "failures"],
-    select(
-        bindparam("of", type_=vote.c.generation.type),
-        node.c.id,
-        bindparam("failures", type_=vote.c.failures.type),
-    ).where(
-        node.c.state == NodeState.READY,
-        # Who is silent and not known dead may serve: it votes, until it is absent.
-        or_(
-            node.c.lease_until > _NOW,
-            node.c.lease_until - node.c.lease > _NOW - bindparam("absent"),
+_OPEN_BALLOT: Final = (
+    insert(vote)
+    .from_select(
+        ["generation", "node", "failures"],
+        select(
+            bindparam("of", type_=vote.c.generation.type),
+            node.c.id,
+            bindparam("failures", type_=vote.c.failures.type),
+        ).where(
+            node.c.state == NodeState.READY,
+            # Who is silent and not known dead may serve: it votes, until it is absent.
+            or_(
+                node.c.lease_until > _NOW,
+                node.c.lease_until - node.c.lease > _NOW - bindparam("absent"),
+            ),
         ),
-    ),
+    )
+    .execution_options(preserve_rowcount=True)
 )
 #: Who may vote by itself in a moment: while there is one, nobody else is called up.
 _HOPEFUL: Final = (
@@ -94,11 +98,6 @@ _BEHIND: Final = (
     select(node.c.id)
     .where(node.c.state == NodeState.BEHIND, node.c.lease_until > _NOW)
     .order_by(node.c.id)
-)
-_COUNTING: Final = (
-    select(vote.c.node)
-    .where(vote.c.generation == _NUMBER, vote.c.departure == "")
-    .limit(1)
 )
 _IN_BALLOT: Final = select(vote.c.departure).where(
     vote.c.generation == _NUMBER, vote.c.node == bindparam("who")
@@ -262,8 +261,10 @@ class Ballots(Part):
         active = seen.active
         if seen.staging is not None:
             found = self._verdict(connection, seen.staging, overdue=overdue)
-            if found is decisions.WAITING:
+            if found is decisions.DESERTED:
                 return self._call_up(connection, seen.staging) or changed
+            if found is decisions.WAITING:
+                return changed
             if found is decisions.DECIDED:
                 active = self._activate(connection, seen.staging)
             else:
@@ -383,17 +384,16 @@ class Ballots(Part):
         connection.execute(_STAGING, {"of": number})
         connection.execute(BOUND_LEASES, {"now": now})
         ballot = {"failures": [], "absent": self._absent_after}
-        connection.execute(_OPEN_BALLOT, {**values, **ballot})
-        self._call_up(connection, number)
+        opened = connection.execute(_OPEN_BALLOT, {**values, **ballot})
+        if not opened.rowcount:
+            self._call_up(connection, number)
         self._tell(connection)
 
     def _call_up(self, connection: Connection, number: int) -> bool:
-        """Let those vote that are behind, where nobody else will: they can load it.
+        """Let those vote that are behind on what nobody votes on; tell whether any do.
 
         Else who has lost what is active would have no way out of it.
         """
-        if connection.execute(_COUNTING, {"of": number}).first() is not None:
-            return False
         now = {"now": self._database.now(connection)}
         if connection.execute(_HOPEFUL, now).first() is not None:
             return False

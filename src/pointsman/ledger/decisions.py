@@ -42,6 +42,7 @@ class Verdict:
 
 
 WAITING = Verdict(State.STAGING)
+DESERTED = Verdict(State.STAGING, "nobody is in the ballot")  # still, or any more
 DECIDED = Verdict(State.ACTIVE)
 
 
@@ -72,7 +73,7 @@ def verdict(
         return DECIDED
     if overdue or now > deadline:
         return Verdict(State.FAILED, _lateness(missing))
-    return WAITING
+    return WAITING if counting else DESERTED
 
 
 def _refusal(vote: Vote) -> str:
