@@ -9,7 +9,7 @@
 Needs Python 3.11 or newer with venv, and, at the first call, a package index; with
 wheels/ beside it, none.  Where packages come from is said as for pip: PIP_INDEX_URL,
 PIP_FIND_LINKS.  What is there and still right is kept.  With
-POINTSMAN_BUILD_CACHE=FOLDER, wheels and eggs go there, for other folders to share.
+POINTSMAN_BUILD_CACHE=FOLDER, wheels, eggs and tools go there, for others to share.
 """
 
 import sys
@@ -41,12 +41,19 @@ WHEELS = VENV / "wheels"  # what the build takes
 CARRIED = ROOT / "wheels"  # what an archive brings along
 STATE = ROOT / ".bootstrap"  # the log, the lock
 LOG = STATE / "bootstrap.log"
-# Wheels and eggs that several folders share: then the second one builds in seconds.
+# Wheels, eggs and tools that several folders share: then the second one builds in seconds.
 CACHE = os.environ.get("POINTSMAN_BUILD_CACHE", "")
 # In a virtual environment this is the Python that the environment was made from.
 PYTHON = os.path.realpath(sys.executable)
 # What .venv itself holds.  The other distributions become eggs.
 TOOLS = ("pip", "setuptools", "wheel", "packaging", "zc.buildout")
+# Its command, where they are not installed into .venv.
+BUILDOUT = """\
+#!{python}
+import sys
+from zc.buildout.buildout import main
+sys.exit(main())
+"""
 SCRIPTS = {
     "paster": "serves an ini file: bin/paster serve deploy.ini",
     "pointsman": "the command of operators: bin/pointsman --help",
@@ -136,9 +143,28 @@ def make_environment(wanted):
     pip = [VENV / "bin" / "python", brought_pip(), "--disable-pip-version-check"]
     fetch_wheels(pip, "\n".join(wanted.values()))
     install = [*pip, "install", "--no-compile", "--no-deps", "--no-index"]
-    tools = [wanted[name] for name in TOOLS]
-    step("packages", [*install, "--find-links", WHEELS / "dist", *tools])
+    install_tools(
+        [*install, "--find-links", WHEELS / "dist"], [wanted[name] for name in TOOLS]
+    )
     stamp.write_text(expected, "utf-8")
+
+
+def install_tools(install, tools):
+    """Put the tools into .venv; with a cache, into that, and let .venv see them there."""
+    if not CACHE:
+        step("packages", [*install, *tools])
+        return
+    folder = shared("tools", "\n".join(tools))
+    if not folder.exists():
+        part = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        step("packages", [*install, "--target", part, *tools])
+        part.rename(folder)
+    packages = sysconfig.get_path("purelib", "venv", {"base": str(VENV)})
+    line = f"import site; site.addsitedir({str(folder)!r})\n"
+    Path(packages, "tools.pth").write_text(line, "utf-8")
+    script = BUILDOUT.format(python=VENV / "bin" / "python")
+    write_script(VENV / "bin" / "buildout", script)
 
 
 def fetch_wheels(pip, text):
@@ -161,9 +187,14 @@ def shared_wheels(text):
     """Return where the wheels go, and let WHEELS lead there when that is elsewhere."""
     if not CACHE:
         return WHEELS
-    name = hashlib.sha256(f"{sys.version}\n{text}".encode()).hexdigest()[:16]
-    WHEELS.symlink_to(Path(CACHE).absolute() / "wheels" / name)
+    WHEELS.symlink_to(shared("wheels", text))
     return WHEELS.readlink()
+
+
+def shared(kind, text):
+    """Return the folder of the cache for what is made of ``text`` for this Python."""
+    name = hashlib.sha256(f"{sys.version}\n{text}".encode()).hexdigest()[:16]
+    return Path(CACHE).absolute() / kind / name
 
 
 def brought_pip():
@@ -211,11 +242,15 @@ def from_wheels():
 
 def write_buildout():
     """Write bin/buildout: it goes through this file."""
-    path = BIN / "buildout"
     words = [PYTHON, str(ROOT / "bootstrap.py"), "buildout"]
     if CACHE:
         words[:0] = ["env", f"POINTSMAN_BUILD_CACHE={Path(CACHE).absolute()}"]
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', "utf-8")
+    write_script(BIN / "buildout", f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+
+
+def write_script(path, text):
+    """Write a program that can be called."""
+    path.write_text(text, "utf-8")
     path.chmod(0o755)
 
 
