@@ -57,7 +57,8 @@ def moves(
     changed: dict[str, Package | None] = {
         name: package
         for name, package in after.items()
-        if not (name in active and active[name].same_as(package))
+        if (serving := active.get(name)) is not package
+        and not (serving is not None and serving.same_as(package))
     }
     for name in set(before) - after.keys():
         package = static.get(name)

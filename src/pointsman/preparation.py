@@ -131,12 +131,7 @@ class Preparation:
 
     def _refusals(self, round_: Round, required: frozenset[str]) -> dict[str, Refusal]:
         found: dict[str, Refusal] = {}
-        owned = {
-            top: version.loaded.package
-            for name, version in self._traffic.versions.items()
-            if name not in round_.wanted and version.loaded.space is not None
-            for top in version.loaded.space.tops
-        }
+        owned = self._owned(round_)
         for name, package in round_.changed.items():
             reason = self._refusal(name, package)
             if not reason and package is not None:
@@ -149,6 +144,24 @@ class Preparation:
                 owned.update(dict.fromkeys(_tops(package), package))
         return found
 
+    def _owned(self, round_: Round) -> dict[str, Package]:
+        """Return who has which module name and stays; {} if nobody wants another."""
+        changed = round_.changed.items()
+        if all(p is None or _tops(p) <= self._tops_of(name) for name, p in changed):
+            return {}
+        return {
+            top: version.loaded.package
+            for name, version in self._traffic.versions.items()
+            if name not in round_.wanted and version.loaded.space is not None
+            for top in version.loaded.space.tops
+        }
+
+    def _tops_of(self, name: str) -> frozenset[str]:
+        """Return the module names that the version has which serves."""
+        version = self._traffic.versions.get(name)
+        space = version.loaded.space if version is not None else None
+        return space.tops if space is not None else frozenset()
+
     def _refusal(self, name: str, package: Package | None) -> str:
         if name in self.stuck:
             return (
@@ -157,9 +170,7 @@ class Preparation:
             )
         if package is None or package.artifact.kind is Kind.HOST:
             return ""
-        active = self._traffic.versions.get(name)
-        space = active.loaded.space if active is not None else None
-        known = space.tops if space is not None else frozenset()
+        known = self._tops_of(name)
         for top in sorted(_tops(package)):
             file = None if top in known else self._owner(top)
             if file is not None:
@@ -180,13 +191,13 @@ class Preparation:
 
     def _targets(self, round_: Round) -> dict[str, Package]:
         """Return what must be loaded, those that are imported from first listed."""
-        changed, active = round_.changed, self.active
+        changed, versions = round_.changed, self._traffic.versions
         concerned = planning.affected(
             [*changed, *round_.late], self.imports(round_.staged)
         )
         targets = {n: p for n, p in changed.items() if p is not None}
-        for name in active.keys() & (concerned - changed.keys()):
-            targets[name] = active[name]
+        for name in versions.keys() & (concerned - changed.keys()):
+            targets[name] = versions[name].loaded.package
         return targets
 
     def _stage(
@@ -260,7 +271,16 @@ class Preparation:
             _log.error("stuck: %s", done.stuck)
         return {name: _refusal_of(error) for name, error in done.errors.items()}
 
+    def moves_mounts(self, round_: Round) -> bool:
+        """Tell whether any name or path gets or loses an owner: few updates do that."""
+        versions = self._traffic.versions
+        gone = versions.keys() & {*round_.staged, *round_.dropped}
+        before = planning.claimed(mounts_of(versions[name].loaded for name in gone))
+        return before != planning.claimed(mounts_of(round_.staged.values()))
+
     def _clashes(self, round_: Round) -> dict[str, Refusal]:
+        if not self.moves_mounts(round_):
+            return {}
         versions = self._traffic.versions
         gone = {*round_.staged, *round_.dropped}
         kept = [v.loaded for name, v in versions.items() if name not in gone]
@@ -305,6 +325,8 @@ class Preparation:
                 self._retirement.put_back(version)
 
     def _unfit(self, round_: Round) -> list[str]:
+        if not round_.revived:
+            return []
         serving = self.view(round_, 0).owners
         # What is yet to be opened has no namespace: nobody can have imported it.
         missing = set(self._targets(round_)) - round_.staged.keys()

@@ -62,6 +62,7 @@ class Switching:
         self._retirement = retirement
         self._rehearsal = rehearsal
         self._keep_mounts = keep_mounts
+        self._has_kept_mounts = False  # then the ledger's may be of other packages
         self._round: Round | None = None  # staged, and neither switched nor discarded
         self.switches = 0
         self.number = 0
@@ -193,9 +194,12 @@ class Switching:
             for name, loaded in round_.staged.items()
         }
         facade.activate(self, view)
+        moves = self._preparation.moves_mounts(round_)
         self._publish({**kept, **new}, number, stopped)
-        serving = (v.loaded for v in self._traffic.versions.values())
-        self._keep_mounts(planning.claimed(mounts_of(serving)))
+        if moves or not self._has_kept_mounts:
+            serving = (v.loaded for v in self._traffic.versions.values())
+            self._keep_mounts(planning.claimed(mounts_of(serving)))
+            self._has_kept_mounts = True
         self._settle(round_, [versions[n] for n in versions if n in gone])
         return True
 
