@@ -66,6 +66,21 @@ def test_the_ledger_remembers_who_was_first(site: SiteFolder) -> None:
     assert {"zeta.shop": "zeta", "/shop": "zeta"} == dict(host.node.ledger.mounts())
 
 
+def test_who_is_gone_has_nothing(site: SiteFolder) -> None:
+    """Neither what is taken away from a host, nor what was gone when it started."""
+    zeta = site.write("zeta.py", SERVICE)
+    alpha = site.write("alpha.py", SERVICE.replace("/shop", "/other"))
+    host = site.host()
+    alpha.unlink()
+    host.node.reload()
+    assert {"zeta.shop": "zeta", "/shop": "zeta"} == dict(host.node.ledger.mounts())
+
+    host.node.close()
+    zeta.unlink()
+    site.write("library.py", "x = 1")
+    assert {} == dict(site.host().node.ledger.mounts())
+
+
 def test_who_cannot_ask_the_ledger_serves_on(
     site: SiteFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
