@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import (
     and_,
     bindparam,
-    delete,
     exists,
     false,
     insert,
@@ -25,7 +24,6 @@ from sqlalchemy import (
 
 from pointsman.cluster import Actor, Contents, NodeState, State, Vote
 from pointsman.ledger import decisions
-from pointsman.ledger.part import Part
 from pointsman.ledger.records import changes_of, entries_at
 from pointsman.ledger.schema import (
     change,
@@ -33,11 +31,11 @@ from pointsman.ledger.schema import (
     entry,
     generation,
     node,
-    question,
     service_change,
     stopped,
     vote,
 )
+from pointsman.ledger.voters import Voters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -87,35 +85,6 @@ _OPEN_BALLOT: Final = (
     )
     .execution_options(preserve_rowcount=True)
 )
-#: Who may vote by itself in a moment: while there is one, nobody else is called up.
-_HOPEFUL: Final = (
-    select(node.c.id)
-    .where(node.c.state.in_([NodeState.READY, NodeState.JOINING]))
-    .where(node.c.lease_until > _NOW)
-    .limit(1)
-)
-_BEHIND: Final = (
-    select(node.c.id)
-    .where(node.c.state == NodeState.BEHIND, node.c.lease_until > _NOW)
-    .order_by(node.c.id)
-)
-_IN_BALLOT: Final = select(vote.c.departure).where(
-    vote.c.generation == _NUMBER, vote.c.node == bindparam("who")
-)
-_ENTER: Final = insert(vote).inline()
-_ENTER_AGAIN: Final = (
-    update(vote)
-    .where(vote.c.generation == _NUMBER, vote.c.node == bindparam("who"))
-    .where(vote.c.departure != "")
-    .values(departure="", loaded=null(), reason="", failures=[], voted_at=null())
-)
-_DEPART: Final = (
-    update(vote)
-    .where(vote.c.generation == _NUMBER, vote.c.node == bindparam("who"))
-    .where(vote.c.departure == "")
-    .values(departure=bindparam("why"))
-)
-
 # Times that lie too far ahead (see `decisions`)
 
 BOUND_LEASES: Final = (
@@ -221,12 +190,6 @@ _STAGING: Final = (
     update(cluster).where(cluster.c.id == 1).values(staging=bindparam("of"))
 )
 
-# Nodes that are gone
-
-_FORGET_NODE: Final = delete(node).where(node.c.id == bindparam("who"))
-_FORGET_QUESTIONS: Final = delete(question).where(question.c.node == bindparam("who"))
-
-
 #: Why a node does not count that may be gone: it is listed until it is, or returns.
 CUT_OFF: Final = "its connection to the ledger has ended, and no sign of life came"
 
@@ -242,7 +205,7 @@ def _counted(row: Any, lost: Mapping[str, bool]) -> Vote:
     return Vote(row.node, row.loaded, row.reason, left=left)
 
 
-class Ballots(Part):
+class Ballots(Voters):
     """What is decided, and what begins then."""
 
     def _decide(
@@ -317,7 +280,7 @@ class Ballots(Part):
             return {}
         found = self._database.lost(connection, silent)
         for name in sorted(name for name, is_lost in found.items() if is_lost):
-            connection.execute(_DEPART, {"of": number, "who": name, "why": CUT_OFF})
+            self._depart(connection, name, number, CUT_OFF)
             connection.execute(_CUT_OFF, {"who": name, "why": CUT_OFF})
             self._note(connection, Actor(f"node {name}"), "node cut off", name)
         return found
@@ -388,46 +351,3 @@ class Ballots(Part):
         if not opened.rowcount:
             self._call_up(connection, number)
         self._tell(connection)
-
-    def _call_up(self, connection: Connection, number: int) -> bool:
-        """Let those vote that are behind on what nobody votes on; tell whether any do.
-
-        Else who has lost what is active would have no way out of it.
-        """
-        now = {"now": self._database.now(connection)}
-        if connection.execute(_HOPEFUL, now).first() is not None:
-            return False
-        names = connection.execute(_BEHIND, now).scalars().all()
-        for name in names:
-            self._enter(connection, name, number)
-        if names:
-            self._tell(connection)
-        return bool(names)
-
-    def _enter(self, connection: Connection, name: str, number: int) -> None:
-        """Give a node a vote on what is staging, if it has none."""
-        values: dict[str, object] = {"of": number, "who": name}
-        if connection.execute(_IN_BALLOT, values).first() is None:
-            entering = {"generation": number, "node": name, "failures": []}
-            connection.execute(_ENTER, entering)
-        else:
-            connection.execute(_ENTER_AGAIN, values)
-
-    def _depart(
-        self, connection: Connection, name: str, staging: int | None, why: str
-    ) -> bool:
-        """Take a node out of the ballot; whoever calls decides it anew."""
-        if staging is None:
-            return False
-        values = {"of": staging, "who": name, "why": why}
-        return connection.execute(_DEPART, values).rowcount > 0
-
-    def _forget_node(
-        self, connection: Connection, name: str, staging: int | None, why: str
-    ) -> bool:
-        departed = self._depart(connection, name, staging, why)
-        known = connection.execute(_FORGET_NODE, {"who": name}).rowcount > 0
-        if known:
-            connection.execute(_FORGET_QUESTIONS, {"who": name})
-            self._note(connection, Actor(f"node {name}"), "node left", name, detail=why)
-        return departed or known

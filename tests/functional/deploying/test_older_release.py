@@ -7,22 +7,14 @@ so that nobody votes; one that is taken for a module; one that is not kept as it
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 import pointsman
+from contract.ledger.scene import node_named
 from functional.reconcile.test_reconcile import Follower
-from pointsman.cluster import (
-    Actor,
-    Change,
-    Entry,
-    NodeRecord,
-    NodeState,
-    Proposal,
-    State,
-)
+from pointsman.cluster import Actor, Change, Entry, Proposal, State
 from pointsman.ledger import open_ledger
 from pointsman.model import Kind
 from pointsman.reconcile import Reconciler
@@ -49,20 +41,8 @@ class Newer:
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder}/ledger.sqlite"
         self.ledger = open_ledger(self.url)
-        record = NodeRecord(
-            id="newer",
-            host="elsewhere",
-            pid=os.getpid(),
-            started=1,
-            release="99.0",
-            python="3",
-            state=NodeState.JOINING,
-            generation=0,
-            joined_at=0.0,
-            lease_until=0.0,
-        )
         self.node = Reconciler(
-            node=record,
+            node=node_named("newer", host="elsewhere", release="99.0"),
             ledger=self.ledger,
             local=Follower(),
             lease=600.0,
