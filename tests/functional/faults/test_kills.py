@@ -96,7 +96,7 @@ def test_killed_while_it_deploys_an_upload(cluster: ClusterSite, point: str) -> 
 
 
 # From the proposal on, files are deployed as uploads are.
-LIKE_UPLOADS = {"staged", "voted", "decided", "switched", "recorded", "drained"}
+LIKE_UPLOADS = {*OF_UPLOADS} - {"stored", "proposed"}
 
 
 @pytest.mark.parametrize("point", usual(faults.POINTS, LIKE_UPLOADS))

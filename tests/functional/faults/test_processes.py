@@ -79,7 +79,8 @@ def wait_for_another(cluster: ClusterSite, former: NodeRecord) -> None:
     wait_for(replaced, "another process is there instead")
 
 
-@pytest.mark.parametrize("server", ALL, indirect=True)
+# The others deploy under load in functional/servers.
+@pytest.mark.parametrize("server", usual(ALL, {*FORKING}), indirect=True)
 def test_all_switch(cluster: ClusterSite, server: Server) -> None:
     """An upload to whichever answers is served by all; no request is lost or torn."""
     server.deploy(**OLD)
@@ -254,7 +255,15 @@ def test_workers_are_recycled_in_the_middle_of_votes(
         load.stop()
 
     assert (State.ACTIVE, (True, "it was stopped")) == (last.state, voted()[other.id])
-    assert [{"2 2"}, {"2 2"}] == list(answers(cluster, server).values())
+    # Workers come and go while they are asked: whichever two answer.
+    found: set[str] = set()
+
+    def two_have_answered() -> bool:
+        found.add(server.text("/shop/process"))
+        return len(found) > 1
+
+    wait_for(two_have_answered, "two processes have answered")
+    assert {"2 2"} == {answer.partition(" ")[2] for answer in found}
     assert ([], 0) == (load.lost, load.refused)
     assert {b"1 1", b"2 2"} == load.bodies
 

@@ -83,7 +83,10 @@ def test_cut_off(site: Site) -> None:
         wait_until_back(site, again)
 
 
-@pytest.mark.parametrize("point", usual(["staged", "voted", "decided"], {"staged"}))
+POINTS = ["staged", "voted", "decided"]
+
+
+@pytest.mark.parametrize("point", usual(POINTS, {"staged", "voted"}))
 def test_cut_off_in_the_middle(site: Site, point: str) -> None:
     """Cut off while it votes or switches, it serves what it did, or what was decided.
 
