@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,6 @@ from pointsman.serving.handover import Result
 from waiting import wait_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from functional.handover.site import Site
 
 
@@ -114,7 +113,10 @@ def test_a_program_that_knows_nothing_of_switches(site: Site) -> None:
 
 
 def test_a_wrapper_must_become_the_server(site: Site) -> None:
-    """A script that starts the server as its child cannot be watched: it is refused."""
+    """A script that starts the server as its child cannot be watched: it is refused.
+
+    That child is ended: as an orphan it would be in charge when the site stops.
+    """
     site.start(site.release("one"))
     release = site.release("two")
     inner = f"import subprocess, sys; sys.exit(subprocess.call({list(release.argv)!r}, "
@@ -122,11 +124,15 @@ def test_a_wrapper_must_become_the_server(site: Site) -> None:
 
     outcome = handover.switch(site.pid_file, wrapper)
 
-    assert re.fullmatch(
-        r"\S+ has started the server as a child \(pid \d+ below \d+\): it must become "
-        "it, by exec",
+    found = re.fullmatch(
+        r"\S+ has started the server as a child \(pid (\d+) below \d+\): it must "
+        "become it, by exec",
         outcome.reason,
     )
+    assert found
+    memory = Path(f"/proc/{found[1]}/maps")
+    # By itself it gives up after five seconds; before that it would be that orphan.
+    wait_for(lambda: not memory.exists() or not memory.read_bytes(), "it is gone", 3)
 
 
 def test_a_port_of_a_stranger(site: Site) -> None:

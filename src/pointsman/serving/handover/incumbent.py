@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -194,6 +195,9 @@ class Switch:
 
     def _meet(self, heir: Heir, said: dict[str, Any]) -> None:
         if said["pid"] != heir.pid:
+            # Else it would take over as an orphan as soon as this process ends.
+            with suppress(OSError):
+                os.kill(int(said["pid"]), signal.SIGKILL)
             raise _FailedError(
                 f"{self._plan.argv[0]} has started the server as a child (pid "
                 f"{said['pid']} below {heir.pid}): it must become it, by exec"
