@@ -275,8 +275,11 @@ class Preparation:
         """Tell whether any name or path gets or loses an owner: few updates do that."""
         versions = self._traffic.versions
         gone = versions.keys() & {*round_.staged, *round_.dropped}
-        before = planning.claimed(mounts_of(versions[name].loaded for name in gone))
-        return before != planning.claimed(mounts_of(round_.staged.values()))
+        before = mounts_of(versions[name].loaded for name in gone)
+        # One by one: two that want the same are two.
+        return sorted(map(_claim, before)) != sorted(
+            map(_claim, mounts_of(round_.staged.values()))
+        )
 
     def _clashes(self, round_: Round) -> dict[str, Refusal]:
         if not self.moves_mounts(round_):
@@ -349,6 +352,10 @@ def _tops(package: Package) -> frozenset[str]:
     if package.artifact.kind is Kind.HOST:
         return frozenset()
     return table.tops(package.artifact.files)
+
+
+def _claim(mount: Mount) -> tuple[str, str, str]:
+    return mount.package, mount.service, mount.path
 
 
 def _is(package: Package, version: Version) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import LedgerError
+from pointsman.model import Mount
+from pointsman.preparation import Preparation
 from site_folder import SiteFolder, get, outcomes, statuses
 
 if TYPE_CHECKING:
@@ -124,3 +127,22 @@ def test_nothing_is_mounted_at_the_control_surface(site: SiteFolder) -> None:
     assert "/_pointsman" in outcomes(report)["thief"].reason
     assert "200 OK" == get(host, "/_pointsman/health/live").status
     assert "root" == get(host, "/anything").text
+
+
+def test_two_that_want_the_same_are_two() -> None:
+    """Also where one of them had it: who comes beside it moves a name and a path.
+
+    Mutant: compared by who has each name and path, of which the last one is told.
+    """
+
+    def version(package: str) -> Any:
+        mount = Mount(service="shop", path="/shop", package=package, origin="here")
+        loaded = SimpleNamespace(services=[SimpleNamespace(mount=mount)])
+        return SimpleNamespace(loaded=loaded)
+
+    known = SimpleNamespace(versions={"a": version("a")})
+    preparation: Any = SimpleNamespace(_traffic=known)
+    for names, moves in ((["a"], False), (["b", "a"], True), (["a", "a2"], True)):
+        staged = {name: version(name).loaded for name in names}
+        round_: Any = SimpleNamespace(staged=staged, dropped=())
+        assert moves is Preparation.moves_mounts(preparation, round_)
