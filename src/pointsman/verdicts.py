@@ -123,9 +123,13 @@ class Verdicts:
             for node in self._ledger.nodes()
             if node.id in waiting
             and node.serves
-            and node.state is NodeState.READY
+            and node.state in _FOLLOWING
             and node.lease_until > now
         )
+
+
+#: Who has voted, and will switch: one that is behind was called up.
+_FOLLOWING = (NodeState.READY, NodeState.BEHIND)
 
 
 def _is_over(generation: Generation) -> bool:
