@@ -73,6 +73,8 @@ class Namespace:
         self._table = module_table(package.artifact.files)
         self._locks: dict[str, ModuleLock] = {}
         self.tops = frozenset(name.partition(".")[0] for name in self._table)
+        for top in self.tops:  # by which `imports` knows them before they are there
+            facade.ensure(top)
 
     def __repr__(self) -> str:
         """Name the version."""

@@ -81,12 +81,16 @@ def is_anything_loaded() -> bool:
         return bool(_living)
 
 
-def _still_needed(space: Namespace) -> frozenset[str]:
-    """Return the module names of all others that are alive; ``space`` is not."""
+def _drop_facades(space: Namespace) -> None:
+    """Drop those that no other namespace needs; ``space`` lives no more.
+
+    All under the lock: who is opened meanwhile makes its own again.
+    """
     with _living_lock:
         _living.discard(space)
         others = [other for other in _living if other.tops & space.tops]
-    return frozenset(name for other in others for name in other.names)
+        needed = frozenset(name for other in others for name in other.names)
+        facade.drop(space.names - needed)
 
 
 class InProcess:
@@ -104,8 +108,8 @@ class InProcess:
         if package.artifact.kind is Kind.HOST:
             return Loaded(package, None)
         root = self._unpacked.place(package.artifact)
-        space = Namespace(package, root)
         with _living_lock:
+            space = Namespace(package, root)
             _living.add(space)
         return Loaded(package, space)
 
@@ -131,7 +135,7 @@ class InProcess:
         self.watch.add(space)
         space.forgotten = True
         files = [m.__file__ for m in space.modules.values() if _has_file(m)]
-        facade.drop(space.names - _still_needed(space))
+        _drop_facades(space)
         if self._unpacked.leave(space.root):
             registries.forget_lines(str(file) for file in files)
         space.detach()

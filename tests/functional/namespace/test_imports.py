@@ -406,12 +406,14 @@ CROWD = {
     "crowd/log.py": """
         import threading
         executed = []
-        somebody_waits = threading.Event()
+        begun = threading.Event()
+        somebody_is_through = threading.Event()
     """,
     "crowd/slow.py": """
         from crowd import log
         log.executed.append(1)
-        log.somebody_waits.wait(5)
+        log.begun.set()
+        log.somebody_is_through.wait(0.2)
         VERSION = 1
         complete = True
     """,
@@ -420,32 +422,42 @@ CROWD = {
         import threading
         from crowd import log
 
-        def twenty():
-            together = threading.Barrier(20)
+        def statement():
+            from crowd import slow
+            return slow
+
+        def function():
+            return importlib.import_module("crowd.slow")
+
+        def read(by, found):
+            slow = by()
+            log.somebody_is_through.set()
+            found.append((slow.VERSION, slow.complete))
+
+        def twenty(first):
             found = []
-            def work(number):
-                together.wait(20)
-                if number == 19:
-                    log.somebody_waits.set()
-                if number % 3:
-                    from crowd import slow
-                else:
-                    slow = importlib.import_module("crowd.slow")
-                found.append((slow.VERSION, slow.complete))
-            threads = [threading.Thread(target=work, args=(n,)) for n in range(20)]
-            for thread in threads: thread.start()
+            ways = [globals()[first]] + [statement, function] * 10
+            threads = [threading.Thread(target=read, args=(w, found)) for w in ways]
+            threads[0].start()
+            log.begun.wait(20)
+            for thread in threads[1:]: thread.start()
             for thread in threads: thread.join()
             return found, log.executed
     """,
 }
 
 
-def test_one_module_in_twenty_threads(versions: TwoVersions) -> None:
-    """Twenty threads that import a module see it complete; it is executed once."""
+@pytest.mark.parametrize("first", ["statement", "function"])
+def test_one_module_in_twenty_threads(versions: TwoVersions, first: str) -> None:
+    """Threads that import a module see it complete; it is executed once.
+
+    That is so for those that come by ``importlib.import_module`` while the ``import``
+    statement of another executes it, and the other way round.
+    """
     versions.serve(CROWD)
 
-    old, new = [(1, True)] * 20, [(2, True)] * 20
-    assert ((old, [1]), (new, [1])) == versions.ask("twenty")
+    old, new = [(1, True)] * 21, [(2, True)] * 21
+    assert ((old, [1]), (new, [1])) == versions.ask("twenty", first)
 
 
 def test_two_threads_that_meet_in_a_circle(site: SiteFolder) -> None:
