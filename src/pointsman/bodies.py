@@ -5,10 +5,11 @@ What is done when the application returns, a list or a tuple, needs none of this
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from pointsman.traffic import Pin, Pins, Route
 
@@ -21,7 +22,7 @@ class PinnedBody:
     ``failed`` is asked for a last chunk when the service raises; it may raise.
     """
 
-    __slots__ = ("_body", "_failed", "_iterator", "_over", "_pin", "_pins", "_step")
+    __slots__ = ("_body", "_failed", "_next", "_over", "_pin", "_pins", "_within")
 
     def __init__(
         self,
@@ -32,9 +33,9 @@ class PinnedBody:
     ) -> None:
         """Take over the pin of the request."""
         self._body = body
-        self._iterator: Iterator[bytes] | None = None
+        self._next: Callable[[], bytes] | None = None
         self._pins = route.pins
-        self._step = route.step
+        self._within = route.within
         self._pin = pin
         self._failed = failed
         self._over = False
@@ -56,9 +57,9 @@ class PinnedBody:
                 raise TimeoutError(message)
             raise StopIteration
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._body)
-            chunk: bytes = self._step(self._iterator)
+            if self._next is None:
+                self._next = self._within(partial(iter, self._body)).__next__
+            chunk: bytes = self._within(self._next)
         except StopIteration:
             raise
         except Exception as error:  # noqa: BLE001 - the service's; ``failed`` logs it
@@ -71,7 +72,7 @@ class PinnedBody:
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
-                close()
+                self._within(close)
         finally:
             self._pins.pop(self._pin, None)
 

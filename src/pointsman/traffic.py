@@ -83,9 +83,9 @@ class Route:
         "pins",
         "requests",
         "stamp",
-        "step",
         "stopped",
         "version",
+        "within",
     )
 
     def __init__(
@@ -109,15 +109,15 @@ class Route:
         self.requests = count(1)  # next() on it is one step, without a lock
         space = None if stopped else version.loaded.space
         self.call = _in_namespace(_call, space, application, mount.service)
-        self.step = _in_namespace(_step, space, application, mount.service)
+        self.within = _in_namespace(_within, space, application, mount.service)
 
 
 def _call(environ: Any, start_response: Any) -> Any:
     return application(environ, start_response)  # type: ignore[name-defined] # noqa: F821
 
 
-def _step(iterator: Any) -> Any:
-    return next(iterator)
+def _within(function: Any) -> Any:
+    return function()
 
 
 def _in_namespace(
