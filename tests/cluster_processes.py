@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import httpx
 
+from connections import ONE_SHOT
 from system_packages import require
 from waiting import wait_for
 
@@ -136,12 +137,11 @@ class Server:
 
     def request(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Ask on a connection of its own, with the token for the control surface."""
-        headers = {"Connection": "close", **more.pop("headers", {})}
+        headers = dict(more.pop("headers", {}))
         if path.startswith(API):
             headers.setdefault("Authorization", f"Bearer {self.token}")
         url = f"http://127.0.0.1:{self.port}{path}"
-        more.setdefault("timeout", 60)
-        return httpx.request(method, url, headers=headers, trust_env=False, **more)
+        return ONE_SHOT.request(method, url, headers=headers, **more)
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         """Ask for a page."""

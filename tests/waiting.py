@@ -12,13 +12,17 @@ Found = TypeVar("Found")
 
 
 def wait_for(condition: Callable[[], Found], what: str, seconds: float = 20.0) -> Found:
-    """Return the first true answer of ``condition``; fail the test after a while."""
-    end = time.monotonic() + seconds
+    """Return the first true answer of ``condition``; fail the test after a while.
+
+    It is asked less and less often, so that what is waited for gets the processor.
+    """
+    start = time.monotonic()
     while True:
         found = condition()
         if found:
             return found
-        if time.monotonic() > end:
+        waited = time.monotonic() - start
+        if waited > seconds:
             message = f"not within {seconds:g} s: {what}"
             raise AssertionError(message)
-        time.sleep(0.005)
+        time.sleep(min(max(0.005, waited / 10), 0.1))

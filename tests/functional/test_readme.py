@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from connections import ONE_SHOT
 from system_packages import require
 from waiting import wait_for
 
@@ -104,7 +105,7 @@ class Clone:
         """Tell whether the services are there; fail when the server has ended."""
         assert process.poll() is None, log.read_text()
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.base}/_pointsman/health/ready").is_success
+            return ONE_SHOT.get(f"{self.base}/_pointsman/health/ready").is_success
         return False
 
     @property
@@ -162,7 +163,7 @@ def test_the_other_servers_of_the_readme_serve(tmp_path: Path) -> None:
 
     for block in others:
         with clone.serving(block.script):
-            answer = httpx.get(f"{clone.base}/customers/2")
+            answer = ONE_SHOT.get(f"{clone.base}/customers/2")
             assert "Bruno Costa" == answer.json()["name"]
 
 

@@ -7,12 +7,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from connections import ONE_SHOT
 from functional.releases.paster_site import PasterSite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import httpx
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "guestbook"
 API = "/_pointsman/api/v1"
@@ -96,14 +97,12 @@ class GuestbookSite(PasterSite):
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Ask on a connection of its own, with the token where one is needed."""
-        headers = {"Connection": "close"}
+        headers: dict[str, str] = {}
         if path.startswith(API):
             token = (self.store.root.var / "control.token").read_text().strip()
             headers["Authorization"] = f"Bearer {token}"
         url = f"http://127.0.0.1:{self.port}{path}"
-        return httpx.request(
-            method, url, headers=headers, trust_env=False, timeout=60, **more
-        )
+        return ONE_SHOT.request(method, url, headers=headers, **more)
 
     def deploy(self, **sources: str) -> None:
         """Deploy modules hot, together."""

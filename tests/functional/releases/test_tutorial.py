@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from connections import ONE_SHOT
 from functional.releases.machine import blocks, free_port
 from system_packages import NO_NETWORK, require
 from waiting import wait_for
@@ -90,7 +91,7 @@ class Tutorial:
 
     def _answers(self) -> bool:
         with suppress(httpx.HTTPError):
-            return httpx.get(f"http://127.0.0.1:{self.port}/hello").is_success
+            return ONE_SHOT.get(f"http://127.0.0.1:{self.port}/hello").is_success
         return False
 
     def clean_up(self) -> None:
