@@ -32,6 +32,7 @@ from bootstrap import (
 EXAMPLES = ROOT / "examples"
 WORKERS = 3  # tests at the same time: half of the time they wait for something
 PYTHONS = (11, 12, 13)  # the minor versions of Python 3 that the tests run on
+ON_EACH = ("unit", "contract", "functional/namespace")  # of the tests
 # A Debian package that some test needs -> a file that shows that it is there.
 SYSTEM_PACKAGES = {
     "apache2-bin": "/usr/sbin/apache2",
@@ -147,7 +148,9 @@ def counted(tests: Counter[str]) -> str:
 
 
 def check_on(minor: int, python: str) -> Result:
-    """Run the unit and contract tests on another Python, in an environment of its own.
+    """Run what may differ on another Python, in an environment of its own.
+
+    That is what is near the interpreter: the unit and contract tests, and namespaces.
 
     The source is used in place; what makes it a distribution, for entry points, is
     the egg-info that the build has put there.
@@ -162,9 +165,7 @@ def check_on(minor: int, python: str) -> Result:
     except Failure as failure:
         print(failure)
         return Result(title, 0.0, ok=False, tests=Counter(failed=1))
-    suites = filter(
-        Path.exists, (ROOT / "tests" / name for name in ("unit", "contract"))
-    )
+    suites = filter(Path.exists, (ROOT / "tests" / name for name in ON_EACH))
     command = [folder / "bin" / "python", "-m", "pytest", *suites]
     return check(title, command, folder / "report.xml", PYTHONPATH=str(ROOT / "src"))
 

@@ -74,7 +74,7 @@ def test_plugins_are_executed_in_each_version(versions: TwoVersions, way: str) -
 CHANGED = {
     "app.py": """
         import importlib
-        import parts
+        import pieces
 
         def outcome(name):
             try:
@@ -88,18 +88,18 @@ CHANGED = {
             except Exception as error:
                 return f"{type(error).__name__}: {error}"
     """,
-    "parts/__init__.py": "",
-    "parts/weak.py": "VERSION = 1\n",
+    "pieces/__init__.py": "",
+    "pieces/weak.py": "VERSION = 1\n",
 }
 
 
 def test_a_plugin_that_fails_says_so(versions: TwoVersions) -> None:
     """What a module raises comes from the import, not from the first look at it."""
-    failing = {**CHANGED, "parts/weak.py": "raise ValueError('not today')\n"}
+    failing = {**CHANGED, "pieces/weak.py": "raise ValueError('not today')\n"}
     versions.serve(CHANGED, failing)
 
-    assert (1, "ValueError: not today") == versions.ask("outcome", "parts.weak")
-    assert (None, "ValueError: not today") == versions.ask("statement", "parts.weak")
+    assert (1, "ValueError: not today") == versions.ask("outcome", "pieces.weak")
+    assert (None, "ValueError: not today") == versions.ask("statement", "pieces.weak")
 
 
 def test_a_module_that_only_the_other_version_has(
@@ -107,16 +107,16 @@ def test_a_module_that_only_the_other_version_has(
 ) -> None:
     """An older version's module is not there for the newer one, whoever asks."""
     versions.serve(CHANGED)
-    versions.old.ask("outcome", "parts.weak")
-    site.services.joinpath("parts", "weak.py").unlink()
+    versions.old.ask("outcome", "pieces.weak")
+    site.services.joinpath("pieces", "weak.py").unlink()
     assert versions.host is not None
     versions.host.node.reload()
     newer = Held(versions.host, "/app")
-    missing = "ModuleNotFoundError: No module named 'parts.weak'"
+    missing = "ModuleNotFoundError: No module named 'pieces.weak'"
 
-    assert 1 == versions.old.ask("outcome", "parts.weak")
-    assert missing == newer.ask("outcome", "parts.weak")
-    assert missing == newer.ask("statement", "parts.weak")
+    assert 1 == versions.old.ask("outcome", "pieces.weak")
+    assert missing == newer.ask("outcome", "pieces.weak")
+    assert missing == newer.ask("statement", "pieces.weak")
     newer.close()
 
 
