@@ -35,6 +35,14 @@ def ending(command: Callable[..., int]) -> Callable[..., None]:
             if as_json:
                 tables.print_json({"error": str(error), "exit_code": code})
             tables.note(_told(error))
+        except PermissionError as error:  # of another user's files: who owns them may
+            code = REFUSED
+            message = (
+                f"{error.filename}: {error.strerror}; run it as its owner, or root"
+            )
+            if as_json:
+                tables.print_json({"error": message, "exit_code": code})
+            tables.note(message)
         sys.exit(code)
 
     return ended

@@ -70,6 +70,7 @@ def report(found: Report) -> dict[str, Any]:
         "release": str(found.release),
         "before": _name(found.before),
         "reason": found.reason,
+        "now": found.now,
         "lost": found.lost,
         "stages": [_stage(one) for one in found.stages],
         "settled": settled(found.settled),
@@ -99,7 +100,8 @@ def print_report(found: Report) -> None:
     elif found.result == "taken back":
         tables.say(f"{now} is taken back; {before} serves", "yellow")
     elif found.result == "failed":
-        tables.say(f"{now} failed, and is in quarantine; {before} serves", "bold red")
+        put = "" if found.release == found.before else ", and is in quarantine"
+        tables.say(f"{now} failed{put}; {found.now}", "bold red")
         tables.say(found.reason)
         if found.lost:
             tables.say(f"{found.lost} requests died with it", "bold red")

@@ -19,10 +19,14 @@ VARIABLE = "POINTSMAN_ROOT"
 
 
 def rooted(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--root``; hand it over as ``store``."""
+    """Add ``--root``, of a site that is there; hand it over as ``store``."""
 
     @functools.wraps(command)
     def with_store(*, root: Path | None, **given: Any) -> Any:
+        if root is not None and not (root / "releases").is_dir():
+            raise click.BadParameter(
+                f"{root} is no site: it has no folder releases", param_hint="--root"
+            )
         return command(store=opened(root), **given)
 
     return option(with_store)

@@ -82,13 +82,28 @@ class Paster:
         serving = handover.current(self._pid_file)
         if serving is None:
             raise ReleaseError(f"the server of {self._pid_file} has just ended")
+        others: list[str] = []
+
+        def hear(step: handover.Step) -> None:
+            if step.name == "ready" and self._release(step.details["tree"]) != target:
+                others.append(step.details["tree"])
+                handover.take_back(self._pid_file, "another release was asked for")
+            on_step(*_told(step, watch))
+
         outcome = handover.switch(
             self._pid_file,
             self._command_after(serving, target),
+            # A folder that goes with the old release would lead back into it.
+            cwd=self._root.path.resolve() if self._release(str(serving.cwd)) else None,
             probation=watch,
             ready_timeout=self._ready_timeout,
-            on_step=lambda step: on_step(*_told(step, watch)),
+            on_step=hear,
         )
+        if others:
+            raise ReleaseError(
+                f"{others[0]} was started in the place of {target}, and taken back; "
+                f"start the server as {self._root.path}/bin/start does, then try again"
+            )
         reason = outcome.reason
         if outcome.traceback:
             reason = f"{reason}\n{outcome.traceback.rstrip()}"
@@ -96,6 +111,13 @@ class Paster:
 
     def start(self, target: Release, *, watch: float, on_step: OnStep) -> Moved:
         """Start the release in the background, and see that it stays ready."""
+        try:
+            return self._started(target, watch=watch, on_step=on_step)
+        except KeyboardInterrupt:
+            self._end_serving()  # nobody served before, and nobody has asked for it now
+            raise
+
+    def _started(self, target: Release, *, watch: float, on_step: OnStep) -> Moved:
         done = subprocess.run(  # noqa: S603 - a command of a verified tree
             self._command(target, daemon=True),
             cwd=self._root.path,
@@ -122,7 +144,7 @@ class Paster:
         if identity is not None:
             on_step("killing", f"pid {identity.pid}, which answers nothing")
             _end(identity, 0)
-        return self.start(target, watch=watch, on_step=on_step)
+        return self._started(target, watch=watch, on_step=on_step)
 
     def restore(self, release: Release | None, reason: str, on_step: OnStep) -> None:
         """Let the server take its successor back, if it still can."""
@@ -145,15 +167,18 @@ class Paster:
             if serving is None or serving.pid != first.pid:
                 return Moved(kept=False, reason=f"pid {first.pid} ended on probation")
             if not serving.ready:
-                recorded = pidfile.read(self._pid_file)
-                identity = recorded.identity() if recorded else None
-                if identity is not None:
-                    _end(identity, _PATIENCE)
+                self._end_serving()
                 return Moved(kept=False, reason="it was no longer ready on probation")
             left = limit - time.monotonic()
             if left <= 0:
                 return Moved(kept=True, pid=first.pid)
             self._sleep(min(_LOOK, left))
+
+    def _end_serving(self) -> None:
+        recorded = pidfile.read(self._pid_file)
+        identity = recorded.identity() if recorded else None
+        if identity is not None:
+            _end(identity, _PATIENCE)
 
     def _current(self) -> Serving | None:
         return handover.current(self._pid_file)
@@ -188,11 +213,14 @@ class Paster:
         old = self._release(serving.tree)
         if old is None:
             return self._command(target, daemon=False)
-        old_tree, new_tree = (self._root.tree(one) for one in (old, target))
-        return same_words(serving.argv, old_tree.resolve(), new_tree)
+        old_tree, new_tree = (self._root.tree(one).resolve() for one in (old, target))
+        words = [real_path(word, serving.cwd, old_tree) for word in serving.argv]
+        if str(old_tree / "bin" / "paster") not in words:
+            return self._command(target, daemon=False)
+        return same_words(words, old_tree, new_tree)
 
     def _command(self, target: Release, *, daemon: bool) -> list[str]:
-        tree = self._root.tree(target)
+        tree = self._root.tree(target).resolve()
         words = [str(tree / "bin" / "paster"), "serve", f"--pid-file={self._pid_file}"]
         if daemon:
             log = self._root.logs / LOG_FILE
@@ -202,6 +230,18 @@ class Paster:
             if os.geteuid() == 0 != account.uid:
                 words += [f"--user={_name(account)}", f"--group={account.gid}"]
         return [*words, str(tree / "etc" / "deploy.ini")]
+
+
+def real_path(word: str, cwd: Path, tree: Path) -> str:
+    """Return a word as the real path into ``tree`` that it is, by whatever links.
+
+    A relative one leads there from ``cwd``; all other words stay.
+    """
+    name, equals, path = word.partition("=")
+    if equals and "/" not in name:
+        return f"{name}={real_path(path, cwd, tree)}"
+    real = (cwd / word).resolve()
+    return str(real) if word and real.exists() and real.is_relative_to(tree) else word
 
 
 def same_words(argv: Sequence[str], old: Path, new: Path) -> list[str]:

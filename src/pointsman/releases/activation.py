@@ -115,8 +115,8 @@ class Activation:
         with self._store.locked("rollback"):
             self._settled = self._settling.settle()
             bad, release = self._store.current(), self._store.previous()
-            if release is None:
-                raise ReleaseError(_nothing_before(bad))
+            if release is None or bad is None:
+                raise ReleaseError(_nothing_before(bad, release))
             course = self._course(release, bad, urgent=True)
             why = f"rolled back: {reason}" if reason else "rolled back"
             self._begin(release, bad, watch=watch, bad=str(bad), reason=why)
@@ -204,7 +204,7 @@ class Activation:
         try:
             moved = self._switch(course, release, watch)
         except KeyboardInterrupt:
-            self._interrupted(before)
+            self._interrupted(course, before)
             raise
         except ReleaseError:
             # It was refused, or nobody saw the end of it: the server knows.
@@ -223,8 +223,9 @@ class Activation:
             return self._server.replace(release, watch=watch, on_step=self._hear)
         return self._server.switch(release, watch=watch, on_step=self._hear)
 
-    def _interrupted(self, before: Release | None) -> None:
-        self._tell("interrupted", f"going back to {before or 'what was before'}")
+    def _interrupted(self, course: Course, before: Release | None) -> None:
+        back = "what was before" if course is Course.START or not before else before
+        self._tell("interrupted", f"going back to {back}")
         self._server.restore(before, "interrupted", self._tell)
         endings.forget(self._store, "interrupted")
 
@@ -234,7 +235,10 @@ class Activation:
             endings.commit(self._store)
             return self._report(self._wanted, release, before)
         self._tell(Step.RETURNING, moved.reason)
-        endings.condemn(self._store, moved.reason, moved.lost)
+        if release == before:  # it has served: a port in use says nothing against it
+            endings.forget(self._store, moved.reason)
+        else:
+            endings.condemn(self._store, moved.reason, moved.lost)
         return self._report("failed", release, before, moved.reason, moved.lost)
 
     def _take_back(self, reason: str) -> Report | None:
@@ -287,11 +291,33 @@ class Activation:
         reason: str = "",
         lost: int = 0,
     ) -> Report:
-        stages = tuple(self._stages)
-        return Report(result, release, before, reason, lost, stages, self._settled)
+        return Report(
+            result,
+            release,
+            before,
+            reason,
+            lost,
+            tuple(self._stages),
+            self._settled,
+            self._who_serves() if result == "failed" else "",
+        )
+
+    def _who_serves(self) -> str:
+        try:
+            seen = self._server.seen()
+        except ReleaseError:
+            return "what serves cannot be known now"
+        if not seen.running:
+            return "nothing serves now"
+        return f"{seen.release or seen.tree or 'what does not answer'} serves"
 
 
-def _nothing_before(bad: Release | None) -> str:
+def _nothing_before(bad: Release | None, release: Release | None) -> str:
+    if bad is None and release is not None:
+        return (
+            "no release is current, so it is not known what to go back from; activate "
+            f"the one that shall serve: pointsman release activate {release}"
+        )
     if bad is None:
         return "there is nothing to go back to: no release was ever committed"
     return (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pointsman.releases.layout import Release
 
-#: ``unchanged``: it serves already.  ``failed``: what served before serves again.
+#: ``unchanged``: it serves already.  ``failed``: what served before serves again, where
+#: something did; what has failed is in quarantine, unless it was committed before.
 #: ``taken back``: so does it, because a rollback came while another command watched.
 Result = Literal["activated", "rolled back", "unchanged", "failed", "taken back"]
 
@@ -37,7 +38,8 @@ class Report:
     """What one call came to.
 
     ``release`` is what was wanted, ``before`` what was committed until then; ``lost``
-    counts the requests that died with a release that did not last.
+    counts the requests that died with a release that did not last.  ``now`` says what
+    serves after a failure.
     """
 
     result: Result
@@ -47,6 +49,7 @@ class Report:
     lost: int = 0
     stages: tuple[Stage, ...] = ()
     settled: Settled | None = None
+    now: str = ""
 
     @property
     def good(self) -> bool:

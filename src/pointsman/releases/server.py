@@ -86,7 +86,10 @@ class Server(Protocol):
         """
 
     def start(self, target: Release, *, watch: float, on_step: OnStep) -> Moved:
-        """Let ``target`` serve, where nobody does."""
+        """Let ``target`` serve, where nobody does.
+
+        When this thread is interrupted, nobody does afterwards.
+        """
 
     def replace(self, target: Release, *, watch: float, on_step: OnStep) -> Moved:
         """End who is deaf, then start; whatever it was doing is lost."""

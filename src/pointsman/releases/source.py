@@ -34,7 +34,7 @@ CONFIGURATION = "deploy.cfg"
 _SUFFIXES = (".tar.gz", ".tgz")
 _SHOWN = 30  # lines of a command that has failed
 # What the recipe pointsman:tree says last.
-_SEALED = re.compile(r"/releases/(\S+) is (sealed|there already)\b")
+_SEALED = re.compile(r"/releases/([^/\s]+) is (sealed|there already)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,8 @@ def _compare(archive: Path) -> None:
         wanted = checksum.read_text("utf-8").split()[:1] if checksum.exists() else []
     except OSError as error:
         raise ReleaseError(f"{archive} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ReleaseError(f"{checksum} is no checksum: it is no text") from error
     if wanted and wanted != [digest]:
         raise ReleaseError(
             f"{archive} is not what was published: {checksum.name} says {wanted[0]}, "
@@ -180,16 +182,23 @@ class _Project:
         own = {"PYTHONWARNINGS", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
         ours = {key: value for key, value in os.environ.items() if key not in own}
         lines: deque[str] = deque(maxlen=10_000)
-        with subprocess.Popen(  # noqa: S603 - commands of the project that is built
-            words,
-            cwd=self.folder,
-            env=ours | self.variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - commands of what is built
+                words,
+                cwd=self.folder,
+                env=ours | self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:  # also where the interpreter of its first line is gone
+            raise ReleaseError(
+                f"{words[0]} cannot be run in {self.folder}: {error.strerror}; if "
+                "it is there, the Python of its first line is not: bootstrap.py again"
+            ) from error
+        with process:
             for line in process.stdout or ():
                 lines.append(line)
                 self.on_line(what, line.rstrip())

@@ -183,11 +183,12 @@ class PasterSite:
         return entry is not None and entry.step == "watching"
 
     def words(self, *words: str, tree: Release | None = None) -> list[str]:
-        """Return the command line."""
+        """Return the command line; the last ``--root`` of it counts."""
         main = [sys.executable, "-c", "from pointsman.cli import main; main()"]
         if tree is not None:
             main = [str(self.store.root.tree(tree) / "bin" / "pointsman")]
-        return [*main, "release", *words, f"--root={self.root}"]
+        command, *rest = words
+        return [*main, "release", command, f"--root={self.root}", *rest]
 
     def environment(self) -> dict[str, str]:
         """Return one in which a child imports what this process can."""

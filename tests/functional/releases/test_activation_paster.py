@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,11 @@ import pytest
 
 from functional.releases.paster_site import PasterSite, document
 from functional.serving.hammer import Client, Hammer, LostError
+from pointsman.cli.served import Paster
+from pointsman.errors import ReleaseError
+from pointsman.releases.activation import Activation
 from pointsman.releases.layout import Release
+from pointsman.serving import pidfile
 from waiting import wait_for
 
 if TYPE_CHECKING:
@@ -241,6 +246,122 @@ def test_other_commands(site: PasterSite) -> None:
     assert {"site-1.0": False, "site-2.0": True} == removed
     assert (1, 2) == (missing.returncode, site.command("activate").returncode)
     assert "it has site-1.0" in missing.stderr
+
+
+STARTS = {
+    "by current": ("/", "{root}/current/bin/paster", "{root}/current/etc/deploy.ini"),
+    "in the tree": ("{tree}", "bin/paster", "etc/deploy.ini"),
+    "ini in the tree": ("{tree}", "{tree}/bin/paster", "etc/deploy.ini"),
+}
+
+
+@pytest.mark.parametrize("how", STARTS)
+def test_however_it_was_started(empty: PasterSite, how: str) -> None:
+    """What is activated is what serves, with links and relative paths in its words."""
+    for version in ("1.0", "2.0", "3.0"):
+        empty.build(version)
+    empty.store.commit(ONE)
+    names = {"root": empty.root, "tree": empty.store.root.tree(ONE)}
+    folder, paster, ini = (word.format_map(names) for word in STARTS[how])
+    options = [f"--pid-file={empty.pid_file}", f"--log-file={empty.root}/log"]
+    subprocess.run([paster, "serve", "--daemon", *options, ini], cwd=folder, check=True)
+
+    for version in ("2.0", "3.0"):
+        done = empty.command("activate", version, "--watch", "0")
+        assert (0, version) == (done.returncode, empty.get()), done.stderr
+    serving = empty.serving()
+    assert serving is not None
+    assert "site-1.0" not in f"{serving.argv} {serving.cwd}"
+
+
+def test_root_by_another_name(site: PasterSite) -> None:
+    """A root that is a link, or a path with dots, is the same site."""
+    link = site.root.parent / "link"
+    link.symlink_to(site.root)
+    dots = site.root / "releases" / ".."
+    for version, root in (("2.0", link), ("3.0", dots), ("4.0", link)):
+        site.build(version)
+        done = site.command("activate", version, "--watch", "0", "--root", str(root))
+        assert (0, version) == (done.returncode, site.get()), done.stderr
+
+
+def test_something_else_is_started(
+    site: PasterSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A switch that would end with another release than the one asked for is undone."""
+    site.build("2.0")
+    tree = site.store.root.tree(ONE)
+    again = [str(tree / "bin" / "paster"), "serve", str(tree / "etc" / "deploy.ini")]
+    again.insert(2, f"--pid-file={site.pid_file}")
+    monkeypatch.setattr(Paster, "_command_after", lambda *_: again)
+
+    with pytest.raises(ReleaseError, match=r"in the place of site-2\.0"):
+        Activation(site.store, Paster(site.store.root)).activate(TWO, watch=60)
+
+    assert ("1.0", ONE) == (site.get(), site.store.current())
+    assert (None, "") == (site.store.journal.read(), site.store.quarantined(TWO))
+
+
+@pytest.mark.parametrize("served", [False, True], ids=["never served", "had ended"])
+def test_first_start_is_interrupted(empty: PasterSite, *, served: bool) -> None:
+    """Ctrl-C while a first start is watched ends what was started: nothing served."""
+    if served:
+        empty.serve("1.0")
+        stop(empty)
+    empty.build("2.0")
+    command = empty.start("activate", "2.0", "--watch", "60", "--json")
+    wait_for(empty.watched, "2.0 serves on probation")
+    empty.remember()
+    command.send_signal(signal.SIGINT)
+    command.communicate(timeout=30)
+
+    assert None is empty.serving()
+    assert (ONE if served else None) == empty.store.current()
+    assert (None, "") == (empty.store.journal.read(), empty.store.quarantined(TWO))
+
+
+def test_nothing_serves_after_a_failed_start(site: PasterSite) -> None:
+    """It says so; and what was committed before is not blamed for a port in use."""
+    stop(site)
+    site.build("2.0", "import nothing_of_that_name")
+    failed = site.command("activate", "2.0")
+    with closing(socket.create_server(("127.0.0.1", site.port))):
+        in_use = site.command("activate", "1.0")
+
+    assert "site-2.0 failed, and is in quarantine; nothing serves now" in failed.stdout
+    assert "site-1.0 failed; nothing serves now" in in_use.stdout
+    assert "in use" in in_use.stdout
+    assert "" == site.store.quarantined(ONE)
+    assert 0 == site.command("activate", "1.0", "--watch", "0").returncode
+
+
+def test_a_rollback_without_current(site: PasterSite) -> None:
+    """It is refused before anything begins, and what serves can be activated."""
+    site.serve("2.0")
+    (site.root / "current").unlink()
+    refused = site.command("rollback")
+
+    assert 1 == refused.returncode
+    assert "pointsman release activate site-" in refused.stderr
+    assert None is site.store.journal.read()
+    assert 0 == site.command("activate", "2.0", "--watch", "0").returncode
+
+
+def test_a_root_that_is_no_site(site: PasterSite, tmp_path: Path) -> None:
+    """A typing error makes no site, and is no site in which all is well."""
+    wrong = tmp_path / "typo"
+    for words in (["prune"], ["rollback"], ["verify"], ["list"], ["activate", "1.0"]):
+        done = site.command(*words, "--root", str(wrong))
+        assert (2, False) == (done.returncode, wrong.exists()), words
+        assert "is no site" in done.stderr
+
+
+def stop(site: PasterSite) -> None:
+    """End the server, as after a reboot."""
+    recorded = pidfile.read(site.pid_file)
+    assert recorded is not None
+    os.kill(recorded.pid, signal.SIGTERM)
+    wait_for(lambda: not recorded.alive(), "it has ended")
 
 
 def test_names_are_completed(site: PasterSite) -> None:

@@ -115,6 +115,37 @@ def test_from_a_folder(tmp_path: Path, log: Path) -> None:
     assert ["bin/test", "buildout"] == told
 
 
+def test_root_below_a_folder_of_that_name(tmp_path: Path, log: Path) -> None:
+    """A root may lie in a folder ``releases`` itself."""
+    root = Root(tmp_path / "releases" / "site")
+    root.releases.mkdir(parents=True)
+
+    built = build(project(tmp_path, log), root)
+
+    assert Built(Release("site", "1.0"), fresh=True) == built
+
+
+def test_a_buildout_whose_python_is_gone(tmp_path: Path, log: Path) -> None:
+    """A script whose interpreter has moved is told as that, and what to do."""
+    folder = project(tmp_path, log)
+    script = folder / "bin" / "buildout"
+    script.parent.mkdir()
+    script.write_text("#!/nowhere/python\n")
+    script.chmod(0o755)
+
+    with pytest.raises(ReleaseError, match="the Python of its first line is not"):
+        build(folder, Root(tmp_path / "root"))
+
+
+def test_a_checksum_that_is_no_text(tmp_path: Path, log: Path) -> None:
+    """It is said of which file."""
+    packed = archive(project(tmp_path, log))
+    Path(f"{packed}.sha256").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(ReleaseError, match="sha256 is no checksum"):
+        build(packed, Root(tmp_path / "root"))
+
+
 def test_red_tests(tmp_path: Path, log: Path) -> None:
     """Where the tests fail nothing is built, and what they said is told."""
     folder = project(tmp_path, log, tests=3)
