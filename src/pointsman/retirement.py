@@ -226,7 +226,7 @@ class Retirement:
             faults.point("drained")
             self._end(one.version)
             faults.point("retired")
-        except Exception:  # noqa: BLE001 - the top of this thread: the others must end
+        except BaseException:  # noqa: BLE001 - the top of this thread: the others must end
             _log.exception("%s: could not be retired", one.name)
         with self._wake:
             self._waiting.remove(one)

@@ -217,8 +217,10 @@ class Switching:
 
     def _settle(self, round_: Round, replaced: list[Version]) -> None:
         for version in replaced:
-            if version.loaded.space is not None:
-                registries.silence(version.loaded.space)
+            space = version.loaded.space
+            if space is not None:
+                heir = self._traffic.versions.get(space.package.name)
+                registries.silence(space, heir.loaded.space if heir else None)
         self._retirement.add(replaced)
         if self._rehearsal is not None:
             self._rehearsal.activated(round_.staged.values(), round_.dropped)

@@ -20,6 +20,7 @@ is one step under the interpreter's lock.
 
 from __future__ import annotations
 
+import builtins
 from itertools import count
 from time import monotonic
 from types import FunctionType
@@ -131,6 +132,7 @@ def _in_namespace(
         "__name__": "pointsman.call",
         "application": application,
         "service": service,
+        "__builtins__": builtins,
     }
     if space is not None:
         scope[MARK] = space

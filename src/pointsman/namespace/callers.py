@@ -7,6 +7,7 @@ all be the host's (``pool.map(pickle.loads, blobs)``).
 
 from __future__ import annotations
 
+import builtins
 import sys
 import threading
 from types import FunctionType
@@ -78,4 +79,7 @@ def marked(space: Namespace | None) -> Callable[..., Any]:
     A Flask application is an object of the host's library: without this frame
     nothing on the stack would say for which version it works.
     """
-    return FunctionType(_call.__code__, {MARK: space, "__name__": "pointsman.call"})
+    return FunctionType(
+        _call.__code__,
+        {MARK: space, "__name__": "pointsman.call", "__builtins__": builtins},
+    )

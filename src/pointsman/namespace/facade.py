@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pointsman.namespace.space import Namespace, View
 
-_lock = threading.Lock()  # guards the changes of _views and of sys.modules' facades
+_lock = threading.RLock()  # guards the changes of _views and of sys.modules' facades
 _views: dict[object, View] = {}  # the active view of each node in this process
 
 

@@ -47,9 +47,21 @@ def _import(
     space = scope.get(MARK)
     if space is not None:
         return space.import_name(name, scope, fromlist, level)
-    if type(sys.modules.get(name)) is not ModuleType and not level and _is_ours(name):
+    if level:
+        _execute_relative(name, scope, fromlist or (), level)
+    elif type(sys.modules.get(name)) is not ModuleType and _is_ours(name):
         _execute(name, fromlist or ())
     return ordinary(name, globals, locals, fromlist or (), level)
+
+
+def _execute_relative(
+    name: str, scope: Mapping[str, Any], fromlist: tuple[str, ...], level: int
+) -> None:
+    """Do the same for a relative import of code without a mark (`runpy`, a file)."""
+    parent = getattr(scope.get("__spec__"), "parent", "")
+    package: Any = scope.get("__package__") or parent
+    if _is_ours(package) and package.count(".") >= level - 1:
+        _execute(_bootstrap._resolve_name(name, package, level), fromlist)  # noqa: SLF001
 
 
 def _import_by_name(name: str, package: str | None = None, level: int = 0) -> Any:

@@ -89,7 +89,7 @@ class _Watched:
         space = self._space()
         if space is not None:
             found.append(space)
-            for module in space.modules.values():
+            for module in tuple(space.modules.values()):
                 found += (module, getattr(module, "__dict__", None))
         return found
 
@@ -253,7 +253,7 @@ def _referents(thing: object) -> list[Any]:
 
 def _classes(space: Namespace) -> Iterable[type]:
     found = {}
-    for module in space.modules.values():
+    for module in tuple(space.modules.values()):
         for thing in tuple(getattr(module, "__dict__", {}).values()):
             if isinstance(thing, type) and thing.__module__ in space.modules:
                 found[id(thing)] = thing

@@ -18,6 +18,7 @@ import threading
 import typing
 import weakref
 from dataclasses import dataclass, field
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ import prometheus_client
 from prometheus_client.metrics import MetricWrapperBase
 
 from pointsman.namespace import callers
+from pointsman.namespace.handlers import LogHandlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,8 +47,7 @@ class Belongings:
     at_exit: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = (
         field(default_factory=list)
     )
-    handlers: list[tuple[logging.Logger, logging.Handler]] = field(default_factory=list)
-    silenced: list[tuple[logging.Logger, logging.Handler]] = field(default_factory=list)
+    logs: LogHandlers = field(default_factory=LogHandlers)
     collectors: list[Collector] = field(default_factory=list)
 
 
@@ -58,13 +59,17 @@ def install() -> None:
             return
         _ordinary.update(
             register=registry.register,
+            unregister=registry.unregister,
             add_handler=logging.Logger.addHandler,
+            remove_handler=logging.Logger.removeHandler,
             start=threading.Thread.start,
             at_exit=atexit.register,
             not_at_exit=atexit.unregister,
         )
         registry.register = _register  # type: ignore[method-assign]
+        registry.unregister = _unregister  # type: ignore[method-assign]
         logging.Logger.addHandler = _add_handler  # type: ignore[method-assign]
+        logging.Logger.removeHandler = _remove_handler  # type: ignore[method-assign]
         threading.Thread.start = _start  # type: ignore[method-assign]
         atexit.register = _at_exit
         atexit.unregister = _not_at_exit
@@ -78,9 +83,7 @@ def release(space: Namespace, heir: Namespace | None = None) -> None:
     """
     belongings = space.belongings
     _spaces_at_exit.discard(space)
-    for logger, handler in belongings.handlers:
-        _quietly(space, logger.removeHandler, handler)
-        _quietly(space, handler.close)
+    belongings.logs.end()
     for collector in belongings.collectors:
         _withdraw(collector)
     for collector in heir.belongings.collectors if heir else ():
@@ -91,13 +94,9 @@ def release(space: Namespace, heir: Namespace | None = None) -> None:
         clear()  # List[OwnClass] is held by typing's caches
 
 
-def silence(space: Namespace) -> None:
-    """Detach the log handlers of a version whose successor has its own."""
-    belongings = space.belongings
-    for logger, handler in belongings.handlers:
-        if handler in logger.handlers:  # it may have taken it away itself
-            belongings.silenced.append((logger, handler))
-            _quietly(space, logger.removeHandler, handler)
+def silence(space: Namespace, heir: Namespace | None = None) -> None:
+    """Detach the log handlers of a version, but for those that ``heir`` counts on."""
+    space.belongings.logs.silence(heir.belongings.logs if heir else None)
 
 
 def revive(space: Namespace) -> None:
@@ -108,9 +107,7 @@ def revive(space: Namespace) -> None:
     until that is released.
     """
     belongings = space.belongings
-    while belongings.silenced:
-        logger, handler = belongings.silenced.pop(0)
-        _quietly(space, _ordinary["add_handler"], logger, handler)
+    belongings.logs.revive()
     with _lock:
         for collector in belongings.collectors:
             for other in _same_names(collector):
@@ -179,10 +176,16 @@ def _continues(new: Collector, old: Collector) -> bool:
     return all(before.get(key) == after.get(key) for key in same)
 
 
+def _unregister(collector: Collector) -> None:
+    _ordinary["unregister"](collector)
+    space = callers.directly("prometheus_client")
+    if space is not None and collector in space.belongings.collectors:
+        space.belongings.collectors.remove(collector)  # and is never shown again
+
+
 def _withdraw(collector: Collector) -> None:
-    registry: Any = prometheus_client.REGISTRY
     with _lock, contextlib.suppress(KeyError):
-        registry.unregister(collector)
+        _ordinary["unregister"](collector)
 
 
 def _readmit(collector: Collector) -> None:
@@ -199,7 +202,14 @@ def _add_handler(self: logging.Logger, hdlr: logging.Handler) -> None:
     _ordinary["add_handler"](self, hdlr)
     space = callers.directly("logging")
     if space is not None:
-        space.belongings.handlers.append((self, hdlr))
+        space.belongings.logs.add(self, hdlr)
+
+
+def _remove_handler(self: logging.Logger, hdlr: logging.Handler) -> None:
+    _ordinary["remove_handler"](self, hdlr)
+    space = callers.directly("logging")
+    if space is not None:
+        space.belongings.logs.remove(self, hdlr)
 
 
 # THREADS
@@ -251,8 +261,8 @@ def _quietly(
     space: Namespace, function: Callable[..., object], *args: Any, **kwargs: Any
 ) -> None:
     try:
-        function(*args, **kwargs)
-    except Exception:  # noqa: BLE001 - a stranger's clean-up must not stop ours
+        callers.marked(space)(partial(function, *args, **kwargs))
+    except BaseException:  # noqa: BLE001 - a stranger's clean-up must not stop ours
         _log.exception("%s: %r failed while it was retired", space, function)
 
 

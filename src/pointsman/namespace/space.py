@@ -11,6 +11,7 @@ It must never touch what serves: a namespace that fails is dropped as it is.
 from __future__ import annotations
 
 import threading
+import warnings
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
@@ -208,7 +209,9 @@ class Namespace:
             elif self.has(child) and (
                 not hasattr(module, item) or _initializing(self.modules.get(child))
             ):
-                self.load(child)
+                loaded = self.load(child)
+                if not hasattr(module, item):  # or the interpreter takes the facade
+                    _bound(module, item, loaded)
 
     def _gone(self, name: str) -> ModuleNotFoundError:
         message = f"No module named {name!r} beside this version of {self.package.name}"
@@ -241,8 +244,9 @@ class Namespace:
                 raise ImportError(reason, name=name)
             raise self._not_found(name, parent_name, parent)
         module = self._execute(name, parent, child)
-        if parent is not None:
-            setattr(parent, child, module)
+        if parent is not None and not _bound(parent, child, module):  # as importlib
+            message = f"Cannot set an attribute on {parent_name!r} for {child!r}"
+            warnings.warn(message, ImportWarning, stacklevel=2)
         return module
 
     def _execute(self, name: str, parent: ModuleType | None, child: str) -> ModuleType:
@@ -250,20 +254,24 @@ class Namespace:
         module = _new_module(spec)
         module.__dict__[MARK] = self
         facade.ensure(name)
+        # As importlib: before anybody can find the module.
+        spec._initializing = True  # type: ignore[attr-defined]  # noqa: SLF001
         self.modules[name] = module
         # A circular ``from . import child`` finds the real module by this, where
         # the interpreter would fall back to sys.modules, that is to the facade.
-        early = parent is not None and child not in vars(parent)
-        if early:
-            setattr(parent, child, module)
+        early = (
+            parent is not None
+            and child not in getattr(parent, "__dict__", ())
+            and _bound(parent, child, module)
+        )
         try:
-            spec._initializing = True  # type: ignore[attr-defined]  # noqa: SLF001
             if isinstance(spec.loader, ArtifactLoader) and spec.has_location:
                 with execution(self.package.name):
                     exec(spec.loader.get_code(name), module.__dict__)  # noqa: S102
         except BaseException:
             self.modules.pop(name, None)
-            if early and vars(parent).get(child) is module:
+            facade.replaced(name)  # what it has put in its own place goes, too
+            if early and getattr(parent, child, None) is module:
                 delattr(parent, child)
             raise
         finally:
@@ -302,6 +310,15 @@ def _absolute(name: str, globals_: Mapping[str, Any], level: int) -> str:
         message = "attempted relative import with no known parent package"
         raise ImportError(message)
     return resolve_name("." * level + name, package)
+
+
+def _bound(parent: Any, child: str, module: ModuleType) -> bool:
+    """Make ``module`` an attribute of its package, where that takes any."""
+    try:
+        setattr(parent, child, module)
+    except AttributeError:
+        return False
+    return True
 
 
 def _new_module(spec: ModuleSpec) -> ModuleType:

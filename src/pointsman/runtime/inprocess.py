@@ -134,7 +134,7 @@ class InProcess:
         registries.release(space, heir.space if heir else None)
         self.watch.add(space)
         space.forgotten = True
-        files = [m.__file__ for m in space.modules.values() if _has_file(m)]
+        files = [m.__file__ for m in tuple(space.modules.values()) if _has_file(m)]
         _drop_facades(space)
         if self._unpacked.leave(space.root):
             registries.forget_lines(str(file) for file in files)
@@ -188,7 +188,9 @@ def stop(loaded: Loaded) -> None:
         if one.service is not None:
             try:
                 callers.marked(loaded.space)(one.service.stop)
-            except Exception:  # noqa: BLE001 - the service's own; the rest must go on
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: BLE001 - the service's own; the rest must go on
                 _log.exception("%s failed in stop()", one.mount.service)
 
 

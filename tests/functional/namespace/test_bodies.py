@@ -1,7 +1,7 @@
 """A response's body of a library's class works for the version that answered.
 
 Mutations that were tried, and fail tests here: ``iter()``, the next chunk, ``close()``,
-each called without a frame of the namespace.
+each called without a frame of the namespace; that frame without built-ins.
 """
 
 from __future__ import annotations
@@ -51,6 +51,22 @@ class HostBody:
 
     def _look(self) -> None:
         self._seen.append(pickle.loads(self._blob).version)
+
+
+def test_a_body_that_is_an_iterator_of_c(site: SiteFolder) -> None:
+    """An import from C finds ``__import__`` in the frame that asks for a chunk."""
+    site.write(
+        "app.py",
+        """
+        import pickle
+        class Own: ...
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return map(pickle.dumps, [Own()])
+        """,
+    )
+
+    assert get(site.host(), "/app").body.startswith(b"\x80")
 
 
 def test_a_body_works_for_its_version_to_the_end(site: SiteFolder) -> None:

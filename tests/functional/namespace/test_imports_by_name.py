@@ -5,9 +5,10 @@ as soon as one version has imported the module.
 
 Mutations that were tried, and fail tests here: the version's module not executed by
 importlib (a second version's plug-ins were silently left out); nor by an ``import`` of
-the host; the children of a ``from`` left out; the stand-in given to a service's own
-code; an import of the host that finds no version and gets the stand-in; no stand-in
-until a module is executed (importlib's locks and ours then wait for each other).
+the host, nor by a relative one; the children of a ``from`` left out; the stand-in given
+to a service's own code; an import of the host that finds no version and gets the
+stand-in; no stand-in until a module is executed (importlib's locks and ours then wait
+for each other).
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ PLUGINS = {
     "plugins/__init__.py": "executed = []\n",
     "plugins/one/__init__.py": PLUGIN,
     "plugins/two/__init__.py": PLUGIN,
+    "plugins/main.py": "from . import one, two\n",
     "app.py": """
-        import importlib
+        import importlib.util
+        import os
         import pkgutil
+        import runpy
         import plugins
 
         def import_module():
@@ -53,12 +57,26 @@ PLUGINS = {
         def code_without_a_mark():
             exec("import plugins.one\\nfrom plugins import two", {})
 
+        def a_program_of_the_package():
+            runpy.run_module("plugins.main")
+
+        def a_file_of_the_package():
+            path = os.path.join(os.path.dirname(plugins.__file__), "main.py")
+            spec = importlib.util.spec_from_file_location("plugins.main", path)
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+        def code_with_a_package():
+            exec("from . import one, two", {"__package__": "plugins"})
+
         def executed(by):
             globals()[by]()
             return plugins.executed
     """,
 }
-WAYS = ["import_module", "import_of_importlib", "a_library", "code_without_a_mark"]
+WAYS = [
+    *("import_module", "import_of_importlib", "a_library", "code_without_a_mark"),
+    *("a_program_of_the_package", "a_file_of_the_package", "code_with_a_package"),
+]
 
 
 @pytest.mark.parametrize("way", WAYS)

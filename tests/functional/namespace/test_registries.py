@@ -1,8 +1,15 @@
-"""What services register with the whole process ends with the version."""
+"""What services register with the whole process ends with the version.
+
+Mutations that were tried, and fail tests here: handlers detached although the successor
+has none; what was inherited kept beside its own, closed too early, or never; not given
+back; a removed handler or metric kept; exit functions called without a frame of the
+namespace; only ``Exception`` caught around what is a stranger's.
+"""
 
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import sys
 import threading
@@ -10,6 +17,7 @@ import typing
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import prometheus_client
 import pytest
 
 from functional.namespace.two_versions import Held, write_asked
@@ -221,6 +229,164 @@ FINDER = """
     sys.meta_path.append(Instance())
     sys.path_hooks.append(hook)
 """
+
+
+GUARDED = {
+    "by hand": """
+        import logging
+        VERSION = 1
+        log = logging.getLogger("test_registries.guarded")
+        if not log.handlers:
+            log.addHandler(logging.NullHandler())
+    """,
+    "basicConfig": """
+        import logging
+        VERSION = 1
+        logging.basicConfig()
+    """,
+}
+
+
+@pytest.mark.parametrize("how", GUARDED)
+def test_a_handler_unless_there_is_one(site: SiteFolder, how: str) -> None:
+    """A version that finds the older one's handler goes on with it, and one ends it."""
+    name = "test_registries.guarded" if how == "by hand" else None
+    logger = logging.getLogger(name)
+    with mock.patch.object(logger, "handlers", []):  # pytest has some, too
+        site.write("app.py", GUARDED[how])
+        host = site.host()
+        handlers = list(logger.handlers)
+        for version in ("VERSION = 2", "VERSION = 3"):
+            site.write("app.py", GUARDED[how].replace("VERSION = 1", version))
+            host.node.reload()
+            ended(host)
+            assert handlers == logger.handlers
+        site.services.joinpath("app.py").unlink()
+        host.node.reload()
+        ended(host)
+        assert (1, []) == (len(handlers), logger.handlers)
+
+
+def test_a_handler_of_its_own_after_all(site: SiteFolder) -> None:
+    """What was inherited gives way to it, and is closed once its version has ended."""
+    logger = logging.getLogger("test_registries.guarded")
+    site.write("app.py", GUARDED["by hand"])
+    host = site.host()
+    (first,) = logger.handlers
+    write_asked(
+        site,
+        "app.py",
+        """
+        import logging
+        def attach():
+            logging.getLogger("test_registries.guarded").addHandler(logging.Handler())
+        """,
+    )
+    host.node.reload()
+    ended(host)
+    held = Held(host, "/app")
+    with mock.patch.object(first, "close") as close:
+        held.ask("attach")
+    held.close()
+
+    assert first not in logger.handlers
+    assert 1 == len(logger.handlers)
+    close.assert_called_once_with()
+
+
+def test_a_handler_that_goes_back(site: SiteFolder) -> None:
+    """A version that is taken back while it is warm has its handler as before."""
+    logger = logging.getLogger("test_registries.guarded")
+    site.write("app.py", GUARDED["by hand"])
+    host = site.host(keep_warm="1")
+    handlers = list(logger.handlers)
+    for version in ("VERSION = 2", "VERSION = 1", "VERSION = 3"):
+        site.write("app.py", GUARDED["by hand"].replace("VERSION = 1", version))
+        host.node.reload()
+
+    assert handlers == logger.handlers
+    assert 1 == len(handlers)
+
+
+def test_a_handler_that_was_removed_is_forgotten(site: SiteFolder) -> None:
+    """One that is attached for a request only is not kept for the version's life."""
+    write_asked(
+        site,
+        "app.py",
+        """
+        import logging, weakref
+        log = logging.getLogger("test_registries.captured")
+        def captured():
+            handler = logging.Handler()
+            log.addHandler(handler)
+            log.removeHandler(handler)
+            return weakref.ref(handler)
+        """,
+    )
+    held = Held(site.host(), "/app")
+    reference = held.ask("captured")
+    gc.collect()
+    held.close()
+
+    assert None is reference()
+
+
+def test_a_metric_that_was_unregistered_stays_so(site: SiteFolder) -> None:
+    """It is not shown again when the older version ends."""
+    source = """
+        from prometheus_client import Gauge, REGISTRY
+        VERSION = 1
+        gauge = Gauge("test_registries_gone", "x")
+        REGISTRY.unregister(gauge)
+    """
+    site.write("app.py", source)
+    host = site.host()
+    site.write("app.py", source.replace("VERSION = 1", "VERSION = 2"))
+    host.node.reload()
+    ended(host)
+
+    names = [metric.name for metric in prometheus_client.REGISTRY.collect()]
+    assert "test_registries_gone" not in names
+
+
+def test_an_exit_function_of_a_library(
+    site: SiteFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it looks up by name is its own version's."""
+    source = """
+        import atexit, io, pickle
+        VERSION = 1
+        class Own: ...
+        atexit.register(pickle.Pickler(io.BytesIO()).dump, [Own()])
+    """
+    site.write("app.py", source)
+    host = site.host()
+    site.write("app.py", source.replace("VERSION = 1", "VERSION = 2"))
+    host.node.reload()
+    ended(host)
+
+    assert [] == [record.exc_info for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("error", ["asyncio.CancelledError", "SystemExit"])
+def test_a_stop_that_raises_what_ends_threads(site: SiteFolder, error: str) -> None:
+    """Later versions are retired as ever, and the host can be closed."""
+    source = f"""
+        import asyncio
+        from pointsman.service import Service
+        VERSION = 1
+        class App(Service):
+            path = "/app"
+            def handle(self, request): ...
+            def stop(self):
+                raise {error}
+    """
+    site.write("app.py", source)
+    host = site.host()
+    for version in ("VERSION = 2", "VERSION = 3"):
+        site.write("app.py", source.replace("VERSION = 1", version))
+        host.node.reload()
+        ended(host)
 
 
 def test_finders_end_with_their_version(site: SiteFolder) -> None:
