@@ -239,6 +239,24 @@ def test_bound_to_packages(surface: Surface) -> None:
     assert "one" == surface.say("shop")
 
 
+def test_an_admin_bound_to_packages_stays_bound(surface: Surface) -> None:
+    """It makes no token that is not bound, and revokes nobody's."""
+    other = surface.token_of("deployer", name="other")
+    bound = surface.token_of("admin", "crm", name="bound")
+    free = {"name": "free", "role": "admin"}
+    refused = [
+        surface.ask("POST", "/tokens", token=bound, json_body=free),
+        surface.ask("DELETE", "/tokens/other", token=bound),
+    ]
+
+    assert ["403 Forbidden"] * 2 == [answer.status for answer in refused]
+    assert "needs a token that is not bound" in told(refused[0])["detail"]
+    assert "200 OK" == surface.ask("GET", "/packages", token=other).status
+    assert {"other", "bound"} == {
+        one["name"] for one in surface.document("GET", "/tokens")["tokens"]
+    }
+
+
 def test_whoami(surface: Surface) -> None:
     """Whose token it is."""
     token = surface.token_of("deployer", "crm*", name="ci")
