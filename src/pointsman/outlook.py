@@ -62,10 +62,13 @@ class Outlook:
         """Return what deploying would do; the entries are stored, nothing else.
 
         Raises:
-            Refused: 404, a package of ``remove`` is not there.
+            Refused: 400, a package is named twice; 404, one of ``remove`` is not
+                there.
 
         """
         active = self._history.active()
+        entries, remove = tuple(entries), tuple(remove)
+        require_once([*(entry.package for entry in entries), *remove])
         wanted: dict[str, Entry | None] = {entry.package: entry for entry in entries}
         for name in remove:
             if name not in active.entries:
@@ -156,6 +159,24 @@ def no_package(name: str, active: Contents) -> Refused:
     near = did_you_mean(name, active.entries)
     detail = f"generation {active.number} has no package {name[:200]!a}{near}"
     return Refused(404, "Not Found", detail)
+
+
+def require_once(names: Iterable[str]) -> None:
+    """Let each package be deployed or removed once: of two, nobody knows which counts.
+
+    Raises:
+        Refused: 400, one is named twice.
+
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            detail = (
+                f"{name[:200]!a} is to be deployed or removed twice at once; name each "
+                "package once"
+            )
+            raise Refused(400, "Bad Request", detail)
+        seen.add(name)
 
 
 def _clash(old: Entry | None, new: Entry | None) -> str:

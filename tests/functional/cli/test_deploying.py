@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from cluster_site import digest, shop, stock
 
 if TYPE_CHECKING:
@@ -66,6 +68,21 @@ def test_a_dry_run_tells_all_and_changes_nothing(operator: Operator) -> None:
     plan = {one["package"]: one["status"] for one in document["packages"]}
     assert {"shop": "removed", "stock": "updated"} == plan
     assert 1 == len(operator.ask("history")["generations"])
+
+
+@pytest.mark.parametrize("way", [(), ("--dry-run",)])
+def test_a_package_is_named_once(operator: Operator, way: tuple[str, ...]) -> None:
+    """Deployed and removed, or twice removed: nobody knows which was meant."""
+    deployed(operator, crm="X = 1\n")
+    (file,) = operator.write(crm="X = 2\n")
+
+    both = operator.run("deploy", file, "--remove", "crm", *way, code=1)
+    twice = operator.run("deploy", "--remove", "crm", "--remove", "crm", *way, code=1)
+    files = operator.run("deploy", file, file, *way, code=1)
+
+    told = "refused (400 Bad Request): 'crm' is to be deployed or removed twice"
+    assert [True] * 3 == [told in done.err for done in (both, twice, files)]
+    assert {"crm": digest("X = 1\n")} == active(operator)
 
 
 def test_a_dry_run_names_the_dependents(operator: Operator) -> None:
