@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pointsman import differences
-from pointsman.cluster import State
 from pointsman.differences import Difference
 from pointsman.errors import Refused, did_you_mean
 from pointsman.history import History
@@ -97,13 +96,14 @@ class Outlook:
 
         """
         number = record.number
-        if record.state in (State.ACTIVE, State.RETIRED):
-            before = next(iter(self._ledger.was_active(number)), 0)
-        else:
-            before = record.base
+        # Not the one before it that is kept: others may have been between the two.
+        before = record.base if record.parent is None else record.parent
         old = self._history.contents(before)
         if old is None:
-            detail = f"generation {before}, which was active before, is not kept"
+            detail = (
+                f"what generation {number} changed is not known any more: generation "
+                f"{before}, which was active before it, is not kept"
+            )
             raise Refused(404, "Not Found", detail)
         new = self._ledger.contents(number)
         entries: Mapping[str, Entry | None]

@@ -9,6 +9,7 @@ import pytest
 from cluster_site import digest, shop, stock
 
 if TYPE_CHECKING:
+    from cluster_site import ClusterSite
     from functional.cli.operator import Operator
 
 BROKEN = "import nothing_like_that\n"
@@ -187,6 +188,20 @@ def test_show_has_votes_and_the_difference(operator: Operator) -> None:
     assert vote["node"] in told
     assert document["actor"]["name"] in told
     assert "there is no generation 9" in operator.run("show", "9", code=1).err
+
+
+def test_show_without_what_was_before(operator: Operator, cluster: ClusterSite) -> None:
+    """The record is told, and why there is no difference."""
+    for version in (1, 2, 3):
+        deployed(operator, stock=stock(version))
+    with cluster.ledger() as ledger:
+        ledger.prune(2)
+
+    told, document = operator.run("show", "2"), operator.ask("show", "2")
+
+    assert "generation 2: retired" in told.out
+    assert "generation 1, which was active before it, is not kept" in told.err
+    assert ("retired", None) == (document["state"], document["packages"])
 
 
 def test_what_is_no_artifact_is_refused(operator: Operator) -> None:
