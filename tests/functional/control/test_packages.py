@@ -613,6 +613,20 @@ def test_stop_and_start(surface: Surface) -> None:
     assert ["one", "one"] == [surface.say("crm"), surface.say("shop")]
 
 
+def test_start_before_the_first_generation(site: SiteFolder) -> None:
+    """A static service that runs is the first generation's; again makes no second."""
+    site.write("hello.py", module("hi").decode())
+    surface = Surface(site.host())
+    answers = [surface.ask("POST", "/services/hello.hello/start") for _ in range(2)]
+
+    assert ["200 OK"] * 2 == [answer.status for answer in answers]
+    assert [(1, False), (1, True)] == [
+        (told["generation"], told["unchanged"])
+        for told in (json.loads(answer.body) for answer in answers)
+    ]
+    assert "hi" == surface.say("hello")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
