@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pointsman.cli import completing, differences, records, tables
-from pointsman.cli.options import ending, examples, reaching
+from pointsman.cli.options import NUMBER, ending, examples, reaching
 from pointsman.cli.reaching import reached
 from pointsman.errors import Refused
 
@@ -48,7 +48,7 @@ def history(*, count: int, where: Where, as_json: bool) -> int:
         "pointsman show 12 --json | jq '.votes[].duration_ms'",
     )
 )
-@click.argument("number", type=click.IntRange(1), shell_complete=completing.generations)
+@click.argument("number", type=NUMBER, shell_complete=completing.generations)
 @click.option(
     "--diff/--no-diff", default=True, help="And what its sources changed, by line."
 )

@@ -111,6 +111,13 @@ def test_revoked(surface: Surface) -> None:
     assert after.headers["WWW-Authenticate"].startswith('Bearer realm="pointsman"')
 
 
+def test_an_id_without_end_is_nobodys(shared: Surface) -> None:
+    """Python itself would refuse to read so many digits."""
+    answer = shared.ask("DELETE", "/tokens/" + "1" * 5000)
+
+    assert "404 Not Found" == answer.status
+
+
 def test_expired(surface: Surface, monkeypatch: pytest.MonkeyPatch) -> None:
     """An expired token is refused, and told since when."""
     from dataclasses import replace
