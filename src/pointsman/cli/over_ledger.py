@@ -228,7 +228,8 @@ class OverLedger(LedgerView):
 
     def lock(self, reason: str) -> Document:
         """Freeze deployments; see `reached.Reached`."""
-        return documents.lock(self._ledger.lock(self._actor, reason))
+        wanted = people.reason_wanted(reason)
+        return documents.lock(self._ledger.lock(self._actor, wanted))
 
     def unlock(self, *, force: bool) -> Document:
         """End that; see `reached.Reached`."""

@@ -118,10 +118,21 @@ def lock(call: Call) -> Response:
     """Freeze deployments for everybody else."""
     call.who.may_change_all()
     body = bodies.json_object(call.request, {"reason": str})
-    reason = body.get("reason", "").strip()
+    reason = reason_wanted(body.get("reason", ""))
+    return responses.of_json(documents.lock(call.node.ledger.lock(call.actor, reason)))
+
+
+def reason_wanted(text: str) -> str:
+    """Return why deployments shall be locked, without the blanks around it.
+
+    Raises:
+        Refused: 400, it says nothing, or is too long.
+
+    """
+    reason = text.strip()
     if not 0 < len(reason) <= _LONGEST_REASON:
         raise _bad(f"reason is needed, of at most {_LONGEST_REASON} characters")
-    return responses.of_json(documents.lock(call.node.ledger.lock(call.actor, reason)))
+    return reason
 
 
 def unlock(call: Call) -> Response:

@@ -53,6 +53,17 @@ def test_a_lock_is_taken_and_given_back(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize(
+    "reason", ["", "  ", "x" * 501], ids=["empty", "blank", "long"]
+)
+def test_a_lock_needs_a_reason(operator: Operator, reason: str) -> None:
+    """Others want to know why; nothing is locked without."""
+    refused = operator.run("lock", reason, code=1)
+
+    assert "refused (400 Bad Request)" in refused.err
+    assert "lock" not in [one["what"] for one in operator.ask("events")["events"]]
+
+
+@pytest.mark.parametrize(
     ("words", "code", "told"),
     [
         (("token", "revoke", "1" * 5000), 1, "there is no token '111"),
