@@ -41,6 +41,9 @@ def put(call: Call) -> Response:
     file = call.query["file"] or _disposition(call)
     limit = call.node.settings.upload_limit
     entry = _received(call, file, bodies.chunks(call.request, limit), name)
+    if not entry.size:  # a body was forgotten: as a module it would serve nothing
+        detail = f"the body is empty; send the artifact of {name} as the body"
+        raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail)
     proposed = call.node.deployments.deploy(
         [entry], call.actor, note=call.query["note"], if_match=if_match
     )

@@ -88,6 +88,16 @@ def test_put_again(surface: Surface) -> None:
     )
 
 
+def test_put_of_nothing(surface: Surface) -> None:
+    """A body that was forgotten is no empty module: the package stays."""
+    surface.put("crm", "one")
+    answer = surface.ask("PUT", "/packages/crm", b"")
+
+    assert "400 Bad Request" == answer.status
+    assert "the body is empty; send the artifact of crm" in answer.text
+    assert "one" == surface.say("crm")
+
+
 def test_put_that_fails(surface: Surface) -> None:
     """422 has the traceback in the author's file; the old one serves."""
     surface.put("crm", "one")
