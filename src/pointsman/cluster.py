@@ -182,6 +182,7 @@ class Generation:
     deadline: float | None = None  # until when all votes must be there
     decided_at: float | None = None  # active or failed
     votes: tuple[Vote, ...] = ()
+    parent: int | None = None  # the one that was active when it was staged
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pointsman import faults
 from pointsman.cluster import Change, Proposal
 from pointsman.errors import Refused, did_you_mean
 from pointsman.history import History
-from pointsman.outlook import Outlook, no_package
+from pointsman.outlook import Outlook, no_package, require_once
 from pointsman.uploads import Uploads
 from pointsman.verdicts import Verdicts
 
@@ -114,11 +114,13 @@ class Deployments:
         """Propose that these packages are served, and those of ``remove`` are not.
 
         Raises:
-            Refused: 409, 412 or 423; see `interfaces.Ledger.propose`.
+            Refused: 400, a package is named twice; 409, 412 or 423; see
+                `interfaces.Ledger.propose`.
 
         """
         changes = [Change(entry.package, entry) for entry in entries]
         changes += [Change(name) for name in remove]
+        require_once(change.package for change in changes)
         proposal = Proposal(
             actor,
             "deploy" if any(change.entry for change in changes) else "undeploy",
@@ -321,7 +323,8 @@ class Deployments:
         """Return what deploying would do; the entries are stored, nothing else.
 
         Raises:
-            Refused: 404, a package of ``remove`` is not there.
+            Refused: 400, a package is named twice; 404, one of ``remove`` is not
+                there.
 
         """
         return self._outlook.plan(entries, remove)

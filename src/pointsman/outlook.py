@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pointsman import differences
-from pointsman.cluster import State
 from pointsman.differences import Difference
 from pointsman.errors import Refused, did_you_mean
 from pointsman.history import History
@@ -62,10 +61,13 @@ class Outlook:
         """Return what deploying would do; the entries are stored, nothing else.
 
         Raises:
-            Refused: 404, a package of ``remove`` is not there.
+            Refused: 400, a package is named twice; 404, one of ``remove`` is not
+                there.
 
         """
         active = self._history.active()
+        entries, remove = tuple(entries), tuple(remove)
+        require_once([*(entry.package for entry in entries), *remove])
         wanted: dict[str, Entry | None] = {entry.package: entry for entry in entries}
         for name in remove:
             if name not in active.entries:
@@ -94,13 +96,14 @@ class Outlook:
 
         """
         number = record.number
-        if record.state in (State.ACTIVE, State.RETIRED):
-            before = next(iter(self._ledger.was_active(number)), 0)
-        else:
-            before = record.base
+        # Not the one before it that is kept: others may have been between the two.
+        before = record.base if record.parent is None else record.parent
         old = self._history.contents(before)
         if old is None:
-            detail = f"generation {before}, which was active before, is not kept"
+            detail = (
+                f"what generation {number} changed is not known any more: generation "
+                f"{before}, which was active before it, is not kept"
+            )
             raise Refused(404, "Not Found", detail)
         new = self._ledger.contents(number)
         entries: Mapping[str, Entry | None]
@@ -156,6 +159,24 @@ def no_package(name: str, active: Contents) -> Refused:
     near = did_you_mean(name, active.entries)
     detail = f"generation {active.number} has no package {name[:200]!a}{near}"
     return Refused(404, "Not Found", detail)
+
+
+def require_once(names: Iterable[str]) -> None:
+    """Let each package be deployed or removed once: of two, nobody knows which counts.
+
+    Raises:
+        Refused: 400, one is named twice.
+
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            detail = (
+                f"{name[:200]!a} is to be deployed or removed twice at once; name each "
+                "package once"
+            )
+            raise Refused(400, "Bad Request", detail)
+        seen.add(name)
 
 
 def _clash(old: Entry | None, new: Entry | None) -> str:

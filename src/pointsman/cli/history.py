@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import click
 
 from pointsman.cli import completing, differences, records, tables
-from pointsman.cli.options import ending, examples, reaching
+from pointsman.cli.options import NUMBER, ending, examples, reaching
 from pointsman.cli.reaching import reached
+from pointsman.errors import Refused
 
 if TYPE_CHECKING:
+    from pointsman.cli.reached import Document, Reached
     from pointsman.cli.where import Where
 
 
@@ -45,7 +48,7 @@ def history(*, count: int, where: Where, as_json: bool) -> int:
         "pointsman show 12 --json | jq '.votes[].duration_ms'",
     )
 )
-@click.argument("number", type=click.IntRange(1), shell_complete=completing.generations)
+@click.argument("number", type=NUMBER, shell_complete=completing.generations)
 @click.option(
     "--diff/--no-diff", default=True, help="And what its sources changed, by line."
 )
@@ -56,14 +59,29 @@ def show(*, number: int, diff: bool, where: Where, as_json: bool) -> int:
     with reached(where) as cluster:
         document = cluster.generation(number)
         if diff:
-            document["packages"] = cluster.diff(number)["packages"]
+            document["packages"] = _changed(cluster, number)
     if as_json:
         tables.print_json(document)
         return 0
     records.print_generation(document)
-    if diff:
+    if diff and document["packages"] is not None:
         differences.print_differences(document["packages"])
     return 0
+
+
+def _changed(cluster: Reached, number: int) -> list[Document] | None:
+    """Return what a generation changed; None where the one before it is not kept.
+
+    The record is told all the same: it is what is left of what was.
+    """
+    try:
+        found: list[Document] = cluster.diff(number)["packages"]
+    except Refused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        tables.note(error.detail)
+        return None
+    return found
 
 
 @click.command(

@@ -125,4 +125,5 @@ def _is_pid(node: dict[str, Any], word: str) -> bool:
 
 
 def _is_beginning(node: dict[str, Any], word: str) -> bool:
-    return bool(node["node"].startswith(word))
+    # Every name begins with an empty word, and it names nobody: "$NODE" was not set.
+    return bool(word and node["node"].startswith(word))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,42 @@ from pointsman.cli.where import Where
 from pointsman.errors import Error, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 REFUSED, UNREACHABLE = 1, 3
 
+#: A generation; also what a server takes (`control.routes`).
+NUMBER = click.IntRange(1, 999_999_999)
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Seconds(click.FloatRange):
+    """A range of seconds without *nan*, which no comparison keeps out."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the seconds."""
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return found
+
+
+def _require_text(given: Mapping[str, Any]) -> None:
+    """Let only what is UTF-8 go on: no ledger and no server keeps anything else.
+
+    Raises:
+        click.UsageError: a word of the command line is not.
+
+    """
+    for value in given.values():
+        for word in value if isinstance(value, tuple) else (value,):
+            try:
+                str(word if isinstance(word, str) else "").encode()
+            except UnicodeEncodeError:
+                raise click.UsageError(f"{word!a} is not UTF-8") from None
 
 
 def ending(command: Callable[..., int]) -> Callable[..., None]:
@@ -28,6 +60,7 @@ def ending(command: Callable[..., int]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
     @functools.wraps(command)
     def ended(*, as_json: bool, **given: Any) -> None:
+        _require_text(given)
         try:
             code = command(as_json=as_json, **given)
         except Error as error:
@@ -113,7 +146,7 @@ _REACHING: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(0, min_open=True),
+        type=Seconds(0, min_open=True),
         default=300.0,
         metavar="SECONDS",
         show_default=True,
@@ -156,7 +189,7 @@ def waiting(command: Callable[..., Any]) -> Callable[..., Any]:
 
     seconds = click.option(
         "--wait",
-        type=click.FloatRange(0, 3600),
+        type=Seconds(0, 3600),
         default=120.0,
         metavar="SECONDS",
         show_default=True,

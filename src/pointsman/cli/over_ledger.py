@@ -151,15 +151,12 @@ class OverLedger(LedgerView):
     def _received(
         self, uploads: Sequence[Upload], progress: Progress
     ) -> tuple[Entry, ...]:
-        entries: dict[str, Entry] = {}
-        for one in uploads:
-            chunks = one.chunks(progress.sending(one))
-            entry = self._deployments.receive(one.name, chunks, package=one.package)
-            if entry.package in entries:
-                detail = f"two of the files are the package {entry.package}"
-                raise Refused(400, "Bad Request", detail)
-            entries[entry.package] = entry
-        return tuple(entries.values())
+        return tuple(
+            self._deployments.receive(
+                one.name, one.chunks(progress.sending(one)), package=one.package
+            )
+            for one in uploads
+        )
 
     def plan(
         self, uploads: Sequence[Upload], remove: Sequence[str], progress: Progress
@@ -231,7 +228,8 @@ class OverLedger(LedgerView):
 
     def lock(self, reason: str) -> Document:
         """Freeze deployments; see `reached.Reached`."""
-        return documents.lock(self._ledger.lock(self._actor, reason))
+        wanted = people.reason_wanted(reason)
+        return documents.lock(self._ledger.lock(self._actor, wanted))
 
     def unlock(self, *, force: bool) -> Document:
         """End that; see `reached.Reached`."""

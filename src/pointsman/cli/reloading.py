@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from pointsman.cli import overview, tables
-from pointsman.cli.options import REFUSED, ending, examples, reaching, variables
+from pointsman.cli.options import (
+    REFUSED,
+    Seconds,
+    ending,
+    examples,
+    reaching,
+    variables,
+)
 from pointsman.cli.progress import Progress
 from pointsman.cli.reaching import reached
 
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(0, 3600),
+    type=Seconds(0, 3600),
     default=30.0,
     metavar="SECONDS",
     show_default=True,

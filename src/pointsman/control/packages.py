@@ -13,6 +13,7 @@ from pointsman.control import bodies, documents, multiparts, responses, results
 from pointsman.control import parameters as p
 from pointsman.control.routes import Field, Route, value
 from pointsman.errors import Refused
+from pointsman.outlook import require_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,9 @@ def put(call: Call) -> Response:
     file = call.query["file"] or _disposition(call)
     limit = call.node.settings.upload_limit
     entry = _received(call, file, bodies.chunks(call.request, limit), name)
+    if not entry.size:  # a body was forgotten: as a module it would serve nothing
+        detail = f"the body is empty; send the artifact of {name} as the body"
+        raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail)
     proposed = call.node.deployments.deploy(
         [entry], call.actor, note=call.query["note"], if_match=if_match
     )
@@ -103,10 +107,10 @@ def _form(call: Call) -> tuple[list[Entry], list[str], str]:
     for part in multiparts.parts(content_type, chunks):
         if isinstance(part, multiparts.File):
             entry = _received(call, part.file, part.chunks, "")
-            _once(entry.package, [*entries, *remove])
+            require_once([*entries, *remove, entry.package])
             entries[entry.package] = entry
         elif part.name == "remove":
-            _once(part.value, [*entries, *remove])
+            require_once([*entries, *remove, part.value])
             remove.append(part.value)
         elif part.name == "note":
             note = value(p.NOTE, part.value)
@@ -115,12 +119,6 @@ def _form(call: Call) -> tuple[list[Entry], list[str], str]:
     if not entries and not remove:
         raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", "the form has no file")
     return list(entries.values()), remove, note
-
-
-def _once(package: str, known: list[str]) -> None:
-    if package in known:
-        detail = f"{package[:200]!a} is in this form twice"
-        raise Refused(HTTPStatus.BAD_REQUEST, "Bad Request", detail)
 
 
 def _no_field(name: str) -> Refused:

@@ -50,7 +50,11 @@ def tokens(call: Call) -> Response:
 
 
 def create_token(call: Call) -> Response:
-    """Make a token; it is told in this answer and never again."""
+    """Make a token; it is told in this answer and never again.
+
+    A token that is bound to packages makes none: that one could be for all packages.
+    """
+    call.who.may_change_all()
     body = bodies.json_object(
         call.request,
         {
@@ -94,6 +98,7 @@ def token_wanted(body: dict[str, Any], now: float) -> Token:
 
 def revoke_token(call: Call) -> Response:
     """Revoke a token, by its name or id."""
+    call.who.may_change_all()
     name = call.path["token"]
     if not call.node.ledger.revoke_token(name, call.actor):
         detail = f"there is no token {name[:200]!a} that is not revoked"
@@ -113,10 +118,21 @@ def lock(call: Call) -> Response:
     """Freeze deployments for everybody else."""
     call.who.may_change_all()
     body = bodies.json_object(call.request, {"reason": str})
-    reason = body.get("reason", "").strip()
+    reason = reason_wanted(body.get("reason", ""))
+    return responses.of_json(documents.lock(call.node.ledger.lock(call.actor, reason)))
+
+
+def reason_wanted(text: str) -> str:
+    """Return why deployments shall be locked, without the blanks around it.
+
+    Raises:
+        Refused: 400, it says nothing, or is too long.
+
+    """
+    reason = text.strip()
     if not 0 < len(reason) <= _LONGEST_REASON:
         raise _bad(f"reason is needed, of at most {_LONGEST_REASON} characters")
-    return responses.of_json(documents.lock(call.node.ledger.lock(call.actor, reason)))
+    return reason
 
 
 def unlock(call: Call) -> Response:

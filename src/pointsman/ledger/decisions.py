@@ -159,6 +159,7 @@ def already(
 
     What is on its way counts before what is active: going back to the active
     artifact while another is being staged is a change.  ``coming`` is in order.
+    Before the first generation there is none that could have it.
     """
     numbers = [active.number]
     for change in proposal.changes:
@@ -174,7 +175,7 @@ def already(
         if is_stopped is not (service in proposal.stop):
             return None
         numbers.append(number)
-    return max(numbers)
+    return max(numbers) or None
 
 
 def _stopped(

@@ -280,7 +280,9 @@ def _require_possible(
     entries: Mapping[str, Entry],
     coming: tuple[Generation, ...],
 ) -> None:
-    for one in proposal.changes:
+    # Who goes back asks for what the cluster had, from whatever source it was then.
+    new = () if proposal.what == "rollback" else proposal.changes
+    for one in new:
         clash = decisions.clash(one, entries)
         if clash:
             raise Refused(409, "The package is from another kind of source", clash)

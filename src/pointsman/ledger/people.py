@@ -116,8 +116,8 @@ class People(Part):
         with self._database.writing() as connection:
             self._lock(connection)
             row = connection.execute(_BY_NAME, {"called": name}).first()
-            if row is None and name.isascii() and name.isdigit():
-                number = min(int(name), _NEWEST)
+            number = _number(name)
+            if row is None and number is not None:
                 row = connection.execute(_BY_ID, {"number": number}).first()
             if row is None:
                 return False
@@ -181,6 +181,13 @@ class People(Part):
         """See `interfaces.Ledger.record`."""
         with self._database.writing() as connection:
             self._note(connection, actor, what, subject, detail=detail)
+
+
+def _number(name: str) -> int | None:
+    """Return the id that is meant, if any; Python refuses digits without end."""
+    if name.isascii() and name.isdigit() and len(name) <= len(str(_NEWEST)):
+        return min(int(name), _NEWEST)
+    return None
 
 
 def _token(row: Row[Any]) -> Token:

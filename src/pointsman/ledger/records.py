@@ -157,6 +157,7 @@ def _record(
         deadline=row.deadline,
         decided_at=row.decided_at,
         votes=votes,
+        parent=row.parent,
     )
 
 

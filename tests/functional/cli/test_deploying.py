@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from cluster_site import digest, shop, stock
 
 if TYPE_CHECKING:
+    from cluster_site import ClusterSite
     from functional.cli.operator import Operator
 
 BROKEN = "import nothing_like_that\n"
@@ -66,6 +69,21 @@ def test_a_dry_run_tells_all_and_changes_nothing(operator: Operator) -> None:
     plan = {one["package"]: one["status"] for one in document["packages"]}
     assert {"shop": "removed", "stock": "updated"} == plan
     assert 1 == len(operator.ask("history")["generations"])
+
+
+@pytest.mark.parametrize("way", [(), ("--dry-run",)])
+def test_a_package_is_named_once(operator: Operator, way: tuple[str, ...]) -> None:
+    """Deployed and removed, or twice removed: nobody knows which was meant."""
+    deployed(operator, crm="X = 1\n")
+    (file,) = operator.write(crm="X = 2\n")
+
+    both = operator.run("deploy", file, "--remove", "crm", *way, code=1)
+    twice = operator.run("deploy", "--remove", "crm", "--remove", "crm", *way, code=1)
+    files = operator.run("deploy", file, file, *way, code=1)
+
+    told = "refused (400 Bad Request): 'crm' is to be deployed or removed twice"
+    assert [True] * 3 == [told in done.err for done in (both, twice, files)]
+    assert {"crm": digest("X = 1\n")} == active(operator)
 
 
 def test_a_dry_run_names_the_dependents(operator: Operator) -> None:
@@ -170,6 +188,20 @@ def test_show_has_votes_and_the_difference(operator: Operator) -> None:
     assert vote["node"] in told
     assert document["actor"]["name"] in told
     assert "there is no generation 9" in operator.run("show", "9", code=1).err
+
+
+def test_show_without_what_was_before(operator: Operator, cluster: ClusterSite) -> None:
+    """The record is told, and why there is no difference."""
+    for version in (1, 2, 3):
+        deployed(operator, stock=stock(version))
+    with cluster.ledger() as ledger:
+        ledger.prune(2)
+
+    told, document = operator.run("show", "2"), operator.ask("show", "2")
+
+    assert "generation 2: retired" in told.out
+    assert "generation 1, which was active before it, is not kept" in told.err
+    assert ("retired", None) == (document["state"], document["packages"])
 
 
 def test_what_is_no_artifact_is_refused(operator: Operator) -> None:

@@ -46,6 +46,19 @@ def test_a_slip_of_the_pen_changes_nothing(operator: Operator) -> None:
     assert ["ready"] == states(operator)
 
 
+@pytest.mark.parametrize("operator", ["server", "ledger"], indirect=True)
+def test_an_empty_word_is_no_node(operator: Operator) -> None:
+    """As a variable of a shell that is not set: the only node is not meant by it."""
+    drained = operator.run("node", "drain", "", code=1)
+    asked = operator.run("threads", "", code=1)
+
+    assert ["pointsman: refused (404 Not Found): there is no node ''\n"] * 2 == [
+        drained.err,
+        asked.err,
+    ]
+    assert ["ready"] == states(operator)
+
+
 @pytest.mark.parametrize("operator", ["ledger"], indirect=True)
 def test_all_are_drained(operator: Operator, cluster: ClusterSite) -> None:
     """Then a command that works with the ledger decides, and the nodes follow."""

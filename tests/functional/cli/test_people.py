@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cluster_site import stock
 from functional.cli.operator import Operator
 
 if TYPE_CHECKING:
-    import pytest
-
     from cluster_site import ClusterSite
 
 
@@ -50,6 +50,39 @@ def test_a_lock_is_taken_and_given_back(operator: Operator) -> None:
     assert "incident 42" in told
     events = [one["what"] for one in operator.ask("events")["events"]]
     assert {"lock", "deploy", "unlock"} <= set(events)
+
+
+@pytest.mark.parametrize(
+    "reason", ["", "  ", "x" * 501], ids=["empty", "blank", "long"]
+)
+def test_a_lock_needs_a_reason(operator: Operator, reason: str) -> None:
+    """Others want to know why; nothing is locked without."""
+    refused = operator.run("lock", reason, code=1)
+
+    assert "refused (400 Bad Request)" in refused.err
+    assert "lock" not in [one["what"] for one in operator.ask("events")["events"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("token", "revoke", "1" * 5000), 1, "there is no token '111"),
+        (("show", "9" * 20), 2, "is not in the range"),
+        (("lock", "bad \udcff"), 2, r"'bad \udcff' is not UTF-8"),
+        (("stop", "crm\udcff"), 2, r"'crm\udcff' is not UTF-8"),
+        (("undeploy", "crm", "--note", "\udcff"), 2, r"'\udcff' is not UTF-8"),
+        (("undeploy", "crm", "--wait", "nan"), 2, "'nan' is not a number"),
+        (("undeploy", "crm", "--timeout", "nan"), 2, "'nan' is not a number"),
+        (("reload", "--wait", "nan"), 2, "'nan' is not a number"),
+    ],
+    ids=range(8),
+)
+@pytest.mark.parametrize("operator", ["ledger"], indirect=True)
+def test_odd_words_are_refused_in_a_sentence(
+    operator: Operator, words: tuple[str, ...], code: int, told: str
+) -> None:
+    """None of them is a traceback."""
+    assert told in operator.run(*words, code=code).err
 
 
 def test_tokens_open_only_what_they_are_for(

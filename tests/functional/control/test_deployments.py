@@ -678,6 +678,37 @@ def test_diff(place: Place) -> None:
     )
 
 
+def test_diff_of_the_oldest_that_is_kept(place: Place) -> None:
+    """What was before it is gone, and is not taken for nothing: 404 for both."""
+    place.deploy(shop=1)
+    place.deploy(crm=1)
+    place.nodes[0].refuses = "bad"
+    failed = place.deployments.deploy([place.receive("bad")], ME).number
+    oldest, last = place.deploy(crm=2), place.deploy(crm=3)
+    place.ledger.prune(3)
+
+    for number in (failed, oldest):
+        with pytest.raises(Refused, match="generation 2, which was active") as caught:
+            place.deployments.diff(number)
+
+        assert 404 == caught.value.status
+    assert ["crm"] == [each.package for each in place.deployments.diff(last)]
+
+
+def test_diff_of_what_waited(place: Place) -> None:
+    """Against what was active when its turn came, not when it was proposed."""
+    place.nodes[0].votes = False
+    place.deployments.deploy([place.receive("crm")], ME)
+    place.nodes[0].refuses = "bad"
+    waiting = place.deployments.deploy([place.receive("bad")], ME)
+    place.nodes[0].votes = True
+    place.step()
+
+    assert [("bad", "added")] == [
+        (each.package, each.status) for each in place.deployments.diff(waiting.number)
+    ]
+
+
 def test_waiting_is_woken(place: Place) -> None:
     """Who has moved lets the others look at once, not after the next pause."""
     place.nodes[0].votes = False

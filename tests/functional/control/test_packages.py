@@ -88,6 +88,16 @@ def test_put_again(surface: Surface) -> None:
     )
 
 
+def test_put_of_nothing(surface: Surface) -> None:
+    """A body that was forgotten is no empty module: the package stays."""
+    surface.put("crm", "one")
+    answer = surface.ask("PUT", "/packages/crm", b"")
+
+    assert "400 Bad Request" == answer.status
+    assert "the body is empty; send the artifact of crm" in answer.text
+    assert "one" == surface.say("crm")
+
+
 def test_put_that_fails(surface: Surface) -> None:
     """422 has the traceback in the author's file; the old one serves."""
     surface.put("crm", "one")
@@ -611,6 +621,20 @@ def test_stop_and_start(surface: Surface) -> None:
     assert {"crm.hello": "stopped", "shop.hello": "running"} == states
     assert ["200 OK"] * 3 == started
     assert ["one", "one"] == [surface.say("crm"), surface.say("shop")]
+
+
+def test_start_before_the_first_generation(site: SiteFolder) -> None:
+    """A static service that runs is the first generation's; again makes no second."""
+    site.write("hello.py", module("hi").decode())
+    surface = Surface(site.host())
+    answers = [surface.ask("POST", "/services/hello.hello/start") for _ in range(2)]
+
+    assert ["200 OK"] * 2 == [answer.status for answer in answers]
+    assert [(1, False), (1, True)] == [
+        (told["generation"], told["unchanged"])
+        for told in (json.loads(answer.body) for answer in answers)
+    ]
+    assert "hi" == surface.say("hello")
 
 
 @pytest.mark.parametrize(

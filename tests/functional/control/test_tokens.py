@@ -111,6 +111,13 @@ def test_revoked(surface: Surface) -> None:
     assert after.headers["WWW-Authenticate"].startswith('Bearer realm="pointsman"')
 
 
+def test_an_id_without_end_is_nobodys(shared: Surface) -> None:
+    """Python itself would refuse to read so many digits."""
+    answer = shared.ask("DELETE", "/tokens/" + "1" * 5000)
+
+    assert "404 Not Found" == answer.status
+
+
 def test_expired(surface: Surface, monkeypatch: pytest.MonkeyPatch) -> None:
     """An expired token is refused, and told since when."""
     from dataclasses import replace
@@ -237,6 +244,24 @@ def test_bound_to_packages(surface: Surface) -> None:
     assert ["403 Forbidden"] * len(refused) == [answer.status for answer in refused]
     assert "token deployer1 is bound to crm*" in told(refused[0])["detail"]
     assert "one" == surface.say("shop")
+
+
+def test_an_admin_bound_to_packages_stays_bound(surface: Surface) -> None:
+    """It makes no token that is not bound, and revokes nobody's."""
+    other = surface.token_of("deployer", name="other")
+    bound = surface.token_of("admin", "crm", name="bound")
+    free = {"name": "free", "role": "admin"}
+    refused = [
+        surface.ask("POST", "/tokens", token=bound, json_body=free),
+        surface.ask("DELETE", "/tokens/other", token=bound),
+    ]
+
+    assert ["403 Forbidden"] * 2 == [answer.status for answer in refused]
+    assert "needs a token that is not bound" in told(refused[0])["detail"]
+    assert "200 OK" == surface.ask("GET", "/packages", token=other).status
+    assert {"other", "bound"} == {
+        one["name"] for one in surface.document("GET", "/tokens")["tokens"]
+    }
 
 
 def test_whoami(surface: Surface) -> None:

@@ -490,6 +490,39 @@ def test_what_is_rolled_back_stays_so(watched: WatchedSite) -> None:
     assert ["crm.py"] == list(place(again)["differs"])
 
 
+@pytest.mark.parametrize("was", ["pushed", "kept"])
+def test_a_rollback_to_another_kind_of_source_stays_so(
+    watched: WatchedSite, was: str
+) -> None:
+    """A whole generation comes back, and the directory proposes nothing against it."""
+    deployments = watched.deployments
+    if was == "kept":
+        watched.put("crm.py", "x = 1\n", watched.archives)
+        directories = watched.mirror()
+        watched.until_packages("crm")
+        deployments.undeploy(["crm"], ACTOR)
+        watched.until_active({})
+        deployments.deploy([deployments.receive("crm.py", [b"x = 2\n"])], ACTOR)
+        watched.until_active({"crm": "x = 2\n"})
+    else:
+        deployments.deploy([deployments.receive("crm.py", [b"x = 1\n"])], ACTOR)
+        watched.until_packages("crm")
+        deployments.undeploy(["crm"], ACTOR)
+        watched.until_active({})
+        watched.put("crm.py", "x = 2\n", watched.archives)
+        directories = watched.mirror()
+        watched.until_active({"crm": "x = 2\n"})
+    directories.scan()
+
+    deployments.rollback_to(1, ACTOR)
+
+    watched.until_active({"crm": "x = 1\n"})
+    for _ in range(2):
+        directories.scan()
+    assert {"crm": "x = 1\n"} == watched.active()
+    assert "rollback" == watched.generations()[-1].what
+
+
 # WHAT OTHERS HAVE LEFT
 
 
