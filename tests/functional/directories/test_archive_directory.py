@@ -474,6 +474,34 @@ def test_a_node_that_lags_behind_says_so(watched: WatchedSite, tmp_path: Path) -
     } == place(second)["differs"]
 
 
+def test_a_file_that_does_not_serve_takes_nothing_away(
+    watched: WatchedSite, tmp_path: Path
+) -> None:
+    """The other directory of the node has the package too, and that one serves."""
+    other = tmp_path / "other"
+    other.mkdir()
+    watched.put_all({"crm.py": "x = 1\n", "shop.py": "x = 1\n"}, watched.archives)
+    watched.put_all({"crm.py": "x = 2\n", "stock.py": "x = 1\n"}, other)
+    directories = watched.mirror(
+        archives__location=f"{watched.archives}\n{other}", archives__id="one\ntwo"
+    )
+    watched.until_packages("crm", "shop", "stock")
+    directories.scan()
+    source = watched.deployments.active().entries["crm"].source
+    places = {"one": watched.archives, "two": other}
+    serves = places.pop(source.removeprefix("archives:").partition("/")[0])
+    ((name, idle),) = places.items()
+    (idle / "crm.py").unlink()
+    wait_for(
+        lambda: "crm.py" not in [s.file for s in watched.ledger.sightings(name)],
+        "it is struck off",
+    )
+    directories.scan()
+    assert source == watched.deployments.active().entries["crm"].source
+    (serves / "crm.py").unlink()
+    watched.until_packages("shop", "stock")
+
+
 def test_what_is_rolled_back_stays_so(watched: WatchedSite) -> None:
     """The file has not changed, so nothing is proposed; not after a restart either."""
     directories = watched.mirror()
