@@ -58,6 +58,9 @@ class Part:
     path: Path | None = None
     sighting: Sighting | None = None
     was: Sighting | None = None  # what was recorded of a file that is gone
+    # The package that its file has become: both go, or none, for a file is recorded
+    # with one package only, and the other would be forgotten.
+    successor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,12 @@ class Batch:
     adopted: bool = False  # proposed by a process that is gone
 
     def without(self, names: Collection[str]) -> Batch:
-        """Return it with fewer packages."""
-        parts = {n: part for n, part in self.parts.items() if n not in names}
+        """Return it with fewer packages, and without what goes only with those."""
+        out = set(names)
+        for name, part in self.parts.items():
+            if part.successor and not out.isdisjoint((name, part.successor)):
+                out |= {name, part.successor}
+        parts = {n: part for n, part in self.parts.items() if n not in out}
         return Batch(parts, self.sightings, self.claim, self.attempt, self.adopted)
 
     def again(self, claim: str = "") -> Batch:

@@ -73,6 +73,17 @@ def newest(
     return found, refused
 
 
+def is_another(recorded: Sighting | None, digest: str, package: str) -> bool:
+    """Tell whether a file is another package now than the recorded one.
+
+    Not if its content is as recorded: then it failed to become another package, and
+    stands for the one that it was.
+    """
+    if recorded is None or not package:
+        return False
+    return recorded.package not in ("", package) and recorded.digest != digest
+
+
 def lost(
     gone: Collection[Sighting],
     there: Collection[str],
