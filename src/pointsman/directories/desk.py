@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -185,7 +184,5 @@ def _files(part: Part) -> Mapping[str, bytes]:
 def blamed(refused: Refused, batch: Batch) -> dict[str, Why]:
     """Return for which packages a proposal was refused; all, if none is named."""
     why = Why(refused.detail)
-    words = set(re.findall(r"[A-Za-z0-9_.-]+", refused.detail))
-    words |= {word.rstrip(".") for word in words}
-    named = {name: why for name in batch.parts if name in words}
+    named = {name: why for name in batch.parts if name in refused.packages}
     return named or dict.fromkeys(batch.parts, why)

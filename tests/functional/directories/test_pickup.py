@@ -402,15 +402,19 @@ def test_one_that_cannot_be_moved_to_failed_holds_up_no_other(
 
 
 def test_only_what_clashes_fails(watched: WatchedSite) -> None:
-    """A package of an archive directory cannot be replaced from here."""
+    """A package of an archive directory cannot be replaced from here.
+
+    Broken on purpose: who had a word of the sentence for a name failed with it.
+    """
     entry = watched.deployments.receive(
         "crm.py", [b"x = 0\n"], source="archives:one/crm.py"
     )
     watched.deployments.deploy([entry], ACTOR)
     watched.until_packages("crm")
     watched.directories()
-    watched.put_all({"crm.py": "x = 1\n", "shop.py": "x = 1\n"})
-    watched.until_packages("crm", "shop")
+    others = ["shop", "source", "name"]
+    watched.put_all({f"{name}.py": "x = 1\n" for name in ["crm", *others]})
+    watched.until_packages("crm", *others)
     emptied(watched)
     assert ["crm.py", "crm.py.error.txt"] == watched.failed()
     assert "crm.py (archives:one/crm.py)" in watched.error("crm.py")
