@@ -254,17 +254,18 @@ class Taking(Place):
 
         The others that came with it must not wait for it.
         """
-        text = texts.error_text(name, why, advice=_ADVICE)
-        self.note(texts.refused(package or name, name, why))
+        shown = texts.printable(name)
+        text = texts.error_text(shown, why, advice=_ADVICE)
+        self.note(texts.refused(package or shown, shown, why))
         try:
             self._files.fail(claim, name, text)
         except OSError as error:
-            reason = f"{name} cannot be moved to failed: {error.strerror or error}"
+            reason = f"{shown} cannot be moved to failed: {error.strerror or error}"
             self._postpone([mark_of(claim.path(name).stat())[:4]], reason)
             if not self._files.put_back_one(claim, name):
                 raise  # a newer one lies there: neither may be lost
             return
-        _log.error("%s: %s is in failed: %s", self.path, name, why.reason)
+        _log.error("%s: %s is in failed: %s", self.path, shown, why.reason)
 
     # PUTTING BACK
 

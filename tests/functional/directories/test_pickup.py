@@ -340,8 +340,10 @@ def test_only_what_is_refused_fails(watched: WatchedSite) -> None:
     [b"pr\xfcfung.py", b"a" * 252 + b".py", ("\u00fc" * 126).encode() + b".py"],
     ids=["Latin-1", "long", "long UTF-8"],
 )
-def test_an_odd_name_fails_alone(watched: WatchedSite, name: bytes) -> None:
-    """What came with it is deployed, and what comes after it; its text is readable.
+def test_an_odd_name_fails_alone(
+    watched: WatchedSite, caplog: pytest.LogCaptureFixture, name: bytes
+) -> None:
+    """What came with it is deployed, and what comes after it; all can be read.
 
     Broken on purpose: the text, or the numbered name, could not be written, and all
     files were put back, again and again.
@@ -363,6 +365,7 @@ def test_an_odd_name_fails_alone(watched: WatchedSite, name: bytes) -> None:
     assert {kept, numbered, *texts} == {*watched.failed()}
     assert kept.endswith(".py")
     assert "is not accepted" in watched.error(kept)
+    assert b"is in failed" in caplog.text.encode()  # a log that is UTF-8 can have it
 
 
 def test_two_long_names_stay_two_in_failed(watched: WatchedSite) -> None:
