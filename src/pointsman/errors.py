@@ -102,12 +102,19 @@ class DamagedError(LedgerError):
 class Refused(Error):
     """Whoever asked for a change does not get it: a clash, a lock, a wrong token."""
 
-    def __init__(self, status: int, title: str, detail: str) -> None:
-        """Carry the HTTP ``status`` and the problem document's texts (RFC 9457)."""
+    def __init__(
+        self, status: int, title: str, detail: str, *, packages: Iterable[str] = ()
+    ) -> None:
+        """Carry the HTTP ``status`` and the problem document's texts (RFC 9457).
+
+        ``packages`` are those of several that it is about, where that is known: who
+        asked for all of them may ask again for the others.
+        """
         super().__init__(detail)
         self.status = status
         self.title = title
         self.detail = detail
+        self.packages = frozenset(packages)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

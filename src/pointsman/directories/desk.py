@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -58,6 +57,9 @@ class Part:
     path: Path | None = None
     sighting: Sighting | None = None
     was: Sighting | None = None  # what was recorded of a file that is gone
+    # The package that its file has become: both go, or none, for a file is recorded
+    # with one package only, and the other would be forgotten.
+    successor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,12 @@ class Batch:
     adopted: bool = False  # proposed by a process that is gone
 
     def without(self, names: Collection[str]) -> Batch:
-        """Return it with fewer packages."""
-        parts = {n: part for n, part in self.parts.items() if n not in names}
+        """Return it with fewer packages, and without what goes only with those."""
+        out = set(names)
+        for name, part in self.parts.items():
+            if part.successor and not out.isdisjoint((name, part.successor)):
+                out |= {name, part.successor}
+        parts = {n: part for n, part in self.parts.items() if n not in out}
         return Batch(parts, self.sightings, self.claim, self.attempt, self.adopted)
 
     def again(self, claim: str = "") -> Batch:
@@ -178,7 +184,5 @@ def _files(part: Part) -> Mapping[str, bytes]:
 def blamed(refused: Refused, batch: Batch) -> dict[str, Why]:
     """Return for which packages a proposal was refused; all, if none is named."""
     why = Why(refused.detail)
-    words = set(re.findall(r"[A-Za-z0-9_.-]+", refused.detail))
-    words |= {word.rstrip(".") for word in words}
-    named = {name: why for name in batch.parts if name in words}
+    named = {name: why for name in batch.parts if name in refused.packages}
     return named or dict.fromkeys(batch.parts, why)

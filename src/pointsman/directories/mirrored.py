@@ -63,33 +63,45 @@ class ArchiveDirectory(Standing):
         return Look(_NOWHERE, {}, {})
 
     def removals(self, view: View) -> Removals:
-        """Take away what is gone for a moment, unless the directory is in doubt."""
+        """Take away what is gone for a moment, unless the directory is in doubt.
+
+        Gone is also what a file was that is another package now.
+        """
         now = self.desk.clock()
         gone = view.recorded.keys() - view.look.files.keys()
         self._gone = {name: self._gone.get(name, now) for name in gone}
         waits = [t + GRACE - now for t in self._gone.values() if t + GRACE > now]
         again = min(waits) if waits else None
         self.settling = bool(waits)
-        lost = self._lost(view, gone)
+        became = view.became()
+        lost = self._lost(view, gone | became.keys())
         doubt = self._doubts(view, lost)
         ripe = {name for name, since in self._gone.items() if now >= since + GRACE}
         if doubt:
-            if self._lost(view, ripe):
+            if self._lost(view, ripe | became.keys()):
                 self._doubt = doubt
                 self.held = archives.held(doubt, lost)
             return Removals(again=again, doubt=True)
         self._doubt, self._device = "", view.look.device
-        parts = tuple(
+        parts = [
             Part(was.package, file, sighting=Sighting(self.location, file), was=was)
             for file, was in ((name, view.recorded[name]) for name in sorted(ripe))
-            if was.package in lost and not self.is_stuck(was.package, file, view)
+        ]
+        parts += [
+            Part(was.package, file, was=was, successor=became[file])
+            for file, was in ((name, view.recorded[name]) for name in sorted(became))
+        ]
+        going = tuple(
+            part
+            for part in parts
+            if part.package in lost and not self.is_stuck(part.package, part.file, view)
         )
         struck = tuple(
             Sighting(self.location, name)
             for name in sorted(ripe)
             if view.recorded[name].package not in lost
         )
-        return Removals(parts, struck, again)
+        return Removals(going, struck, again)
 
     def _lost(self, view: View, names: Iterable[str]) -> tuple[str, ...]:
         gone = [view.recorded[name] for name in names]

@@ -27,7 +27,7 @@ from pointsman.sources.arrivals import mark_of
 from pointsman.sources.pickup import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterator, Mapping
     from pathlib import Path
 
     from pointsman.cluster import Actor
@@ -164,7 +164,7 @@ class Standing(Place):
         except Refused as error:
             self.again(min(LOCKED, self.pause(error.detail)))
             return
-        parts |= {part.package: part for part in removals.parts}
+        parts |= {p.package: p for p in removals.parts if _may_go(p, parts)}
         sightings = (*removals.struck, *recorded)
         if parts:
             self._propose(Batch(parts, sightings))
@@ -244,11 +244,19 @@ class Standing(Place):
         package = view.known[name].package
         if owner.get(package) != name or self._is_refused(name, view):
             return False
+        if self._is_bound(name, view):
+            return False
         serving = view.active.entries.get(package)
         if serving is None or serving.source_kind == self.source_kind:
             return True
         self.problems[name] = clash(name, package, serving)
         return False
+
+    def _is_bound(self, name: str, view: View) -> bool:
+        """Tell whether a file must stay what it was: that cannot be taken away."""
+        if not view.is_another(name):
+            return False
+        return self.is_stuck(view.recorded[name].package, name, view)
 
     def _is_refused(self, name: str, view: View) -> bool:
         """Tell whether the ledger refused a file, and nothing has changed since."""
@@ -371,6 +379,7 @@ class Standing(Place):
             self.problems[part.file] = why.reason
             if part.was is not None:  # as far as is recorded, it is there still
                 back.append(part.was)
+        back += _as_they_were(batch, out)
         if back:
             self.desk.ledger.sight(back)
 
@@ -400,6 +409,26 @@ class Standing(Place):
     def status(self) -> dict[str, object]:
         """Return what is known, for people; it becomes JSON."""
         return {**super().status(), "differs": dict(self.differs)}
+
+
+def _may_go(part: Part, parts: Mapping[str, Part]) -> bool:
+    """Tell whether nothing keeps a removal back: that its file's content is refused."""
+    new = parts.get(part.successor)
+    return not part.successor or (new is not None and new.file == part.file)
+
+
+def _as_they_were(batch: Batch, out: Collection[str]) -> list[Sighting]:
+    """Return what is recorded of files that failed to become other packages.
+
+    The content that failed, so that it is not tried again; and what each still stands
+    for, so that this goes when the file does.
+    """
+    return [
+        replace(new.sighting, package=part.package)
+        for part in batch.parts.values()
+        if part.successor in out
+        and (new := batch.parts[part.successor]).sighting is not None
+    ]
 
 
 def _marks(look: Look) -> frozenset[tuple[int, ...]]:

@@ -250,10 +250,22 @@ class Taking(Place):
             self._fail(claim, batch.parts[name].file, why, name)
 
     def _fail(self, claim: Claim, name: str, why: Why, package: str = "") -> None:
-        text = texts.error_text(name, why, advice=_ADVICE)
-        self._files.fail(claim, name, text)
-        self.note(texts.refused(package or name, name, why))
-        _log.error("%s: %s is in failed: %s", self.path, name, why.reason)
+        """Move a file to ``failed``; where that cannot be, back to its place for now.
+
+        The others that came with it must not wait for it.
+        """
+        shown = texts.printable(name)
+        text = texts.error_text(shown, why, advice=_ADVICE)
+        self.note(texts.refused(package or shown, shown, why))
+        try:
+            self._files.fail(claim, name, text)
+        except OSError as error:
+            reason = f"{shown} cannot be moved to failed: {error.strerror or error}"
+            self._postpone([mark_of(claim.path(name).stat())[:4]], reason)
+            if not self._files.put_back_one(claim, name):
+                raise  # a newer one lies there: neither may be lost
+            return
+        _log.error("%s: %s is in failed: %s", self.path, shown, why.reason)
 
     # PUTTING BACK
 

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from pointsman.directories.failures import Why
 
 
+def printable(name: str) -> str:
+    """Return a file's name as every log and every answer can have it.
+
+    What is no UTF-8 in it, from an old file server, is escaped.
+    """
+    return name.encode(errors="backslashreplace").decode()
+
+
 def error_text(file: str, why: Why, *, advice: str) -> str:
     """Return the whole text of a ``NAME.error.txt``."""
     lines = [f"{file} was not deployed.", "", f"Reason: {why.reason}"]

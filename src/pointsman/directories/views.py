@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pointsman.sources import archives
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -40,6 +42,19 @@ class View:
             if name in self.recorded:  # it is being replaced
                 found[name] = self.recorded[name].package
         return found
+
+    def became(self) -> dict[str, str]:
+        """Return the files that are another package than was recorded, and which."""
+        return {
+            name: one.package
+            for name, one in self.known.items()
+            if self.is_another(name)
+        }
+
+    def is_another(self, name: str) -> bool:
+        """Tell whether a whole file is another package than was recorded."""
+        one = self.known[name]
+        return archives.is_another(self.recorded.get(name), one.digest, one.package)
 
 
 def digest_of(path: Path) -> str:

@@ -127,20 +127,21 @@ def clash(change: Change, active: Mapping[str, Entry]) -> str:
 
 def missing(
     proposal: Proposal, active: Mapping[str, Entry], coming: Sequence[Generation]
-) -> str:
-    """Name a package that shall be taken away, and is not there."""
+) -> tuple[str, str] | None:
+    """Return a package that shall be taken away and is not there, and a sentence."""
     for change in proposal.changes:
-        if change.entry is not None or change.package in active:
+        name = change.package
+        if change.entry is not None or name in active:
             continue
-        last = _last(change.package, coming)
+        last = _last(name, coming)
         if last is None:
-            return f"there is no package {change.package} to take away"
+            return name, f"there is no package {name} to take away"
         if last[1].entry is not None:
-            return (
-                f"{change.package} is on its way in generation {last[0]}, and not "
-                "there yet; wait until that is decided"
+            return name, (
+                f"{name} is on its way in generation {last[0]}, and not there yet; "
+                "wait until that is decided"
             )
-    return ""
+    return None
 
 
 def _last(package: str, coming: Sequence[Generation]) -> tuple[int, Change] | None:

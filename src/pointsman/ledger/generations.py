@@ -32,7 +32,7 @@ from pointsman.ledger.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from sqlalchemy import Connection, Row
 
@@ -285,14 +285,16 @@ def _require_possible(
     for one in new:
         clash = decisions.clash(one, entries)
         if clash:
-            raise Refused(409, "The package is from another kind of source", clash)
+            title = "The package is from another kind of source"
+            raise Refused(409, title, clash, packages=[one.package])
     absent = decisions.missing(proposal, entries, coming)
     if absent:
-        raise Refused(409, "There is no such package", absent)
+        name, detail = absent
+        raise Refused(409, "There is no such package", detail, packages=[name])
     _require_stored(connection, proposal.changes)
 
 
-def _require_stored(connection: Connection, changes: Iterable[Change]) -> None:
+def _require_stored(connection: Connection, changes: Collection[Change]) -> None:
     wanted = {one.entry.digest: one.package for one in changes if one.entry}
     if not wanted:
         return
@@ -302,4 +304,6 @@ def _require_stored(connection: Connection, changes: Iterable[Change]) -> None:
             f"the artifact {digest} of {wanted[digest]} is not stored in the ledger "
             "(any more); send its file again"
         )
-        raise Refused(409, "An artifact is not stored", detail)
+        title = "An artifact is not stored"
+        named = [c.package for c in changes if c.entry and c.entry.digest == digest]
+        raise Refused(409, title, detail, packages=named)

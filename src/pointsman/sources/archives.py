@@ -73,6 +73,17 @@ def newest(
     return found, refused
 
 
+def is_another(recorded: Sighting | None, digest: str, package: str) -> bool:
+    """Tell whether a file is another package now than the recorded one.
+
+    Not if its content is as recorded: then it failed to become another package, and
+    stands for the one that it was.
+    """
+    if recorded is None or not package:
+        return False
+    return recorded.package not in ("", package) and recorded.digest != digest
+
+
 def lost(
     gone: Collection[Sighting],
     there: Collection[str],
@@ -81,8 +92,9 @@ def lost(
     """Return the packages to take away with files that are gone.
 
     Not those that another file of the directory has, that serve no more, or that
-    came from another kind of source by now.  ``there`` are the packages of the files
-    that are there.
+    another content of another source has replaced by now: the file of another
+    directory may well lie there still.  ``there`` are the packages of the files that
+    are there.
     """
     return tuple(
         sorted(
@@ -91,10 +103,23 @@ def lost(
                 for sighting in gone
                 if sighting.package in serving
                 and sighting.package not in there
-                and serving[sighting.package].source_kind == "archives"
+                and _serves(sighting, serving[sighting.package])
             }
         )
     )
+
+
+def _serves(sighting: Sighting, serving: Entry) -> bool:
+    """Tell whether what serves is from this directory, or is the content seen in it.
+
+    Directories of several machines have the same content, and what serves names
+    the one that was the first to have it.
+    """
+    if serving.source_kind != "archives":
+        return False
+    location = serving.source.rpartition("/")[0]
+    here = location == f"archives:{sighting.location}"
+    return here or serving.digest == sighting.digest
 
 
 def doubt(

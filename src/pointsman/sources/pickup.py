@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import hashlib
 import logging
 import os
 import shutil
@@ -38,6 +39,10 @@ FAILED = "failed"
 
 #: How many of one name are kept in ``failed``.
 KEPT = 5
+
+_LONGEST = 255  # bytes of a name: NAME_MAX of the file systems of Linux
+_ADDED = len(f".{KEPT}.error.txt")  # what a name in ``failed`` is made longer by
+_MARK = 16  # hexadecimal digits that tell a name that was cut from others
 
 _HERE, _NO_REPLACE = -100, 1  # AT_FDCWD, RENAME_NOREPLACE
 _PIECE = 256 * 1024
@@ -158,7 +163,7 @@ class PickUp:
     def fail(self, claim: Claim, name: str, text: str) -> None:
         """Move a claimed file to ``failed``, beside a text that says why."""
         folder = self._failed()
-        source, target = claim.path(name), folder / name
+        source, target = claim.path(name), folder / _fitting(name)
         if not source.exists():
             return
         _make_room(target)
@@ -170,13 +175,13 @@ class PickUp:
 
     def tell(self, name: str, text: str) -> None:
         """Write down why a file failed that stays in its place."""
-        target = self._failed() / name
+        target = self._failed() / _fitting(name)
         _write(_text_of(target), text, 0o644)
 
     def untell(self, name: str) -> None:
         """Take such a text away again."""
         with contextlib.suppress(OSError):
-            _text_of(self.folder / FAILED / name).unlink()
+            _text_of(self.folder / FAILED / _fitting(name)).unlink()
 
     def _failed(self) -> Path:
         folder = self.folder / FAILED
@@ -214,20 +219,45 @@ def _rename_to_nothing(source: Path, target: Path) -> None:
     source.rename(target)
 
 
+def _fitting(name: str) -> str:
+    """Return the name that a file has in ``failed``: its own, cut if it is too long.
+
+    It gets a number and ``.error.txt`` there, for which a file system must have room.
+    What is cut is told from others by a digest of the whole, the same each time.
+    """
+    whole = os.fsencode(name)
+    if len(whole) + _ADDED <= _LONGEST:
+        return name
+    mark = f"~{hashlib.sha256(whole).hexdigest()[:_MARK]}"
+    stem, dot, suffix = name.rpartition(".")
+    tail = mark + dot + suffix
+    room = _LONGEST - _ADDED - len(os.fsencode(tail))
+    if not stem or room <= 0:  # hardly a suffix
+        stem, tail, room = name, mark, _LONGEST - _ADDED - len(mark)
+    while len(os.fsencode(stem)) > room:  # by characters: none of them is halved
+        stem = stem[:-1]
+    return stem + tail
+
+
 def _text_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.error.txt")
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Write a file that nobody ever sees half of."""
-    descriptor, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+    """Write a file that nobody ever sees half of.
+
+    A name in ``text`` that is no UTF-8 (of an old file server) is written escaped.
+    """
+    descriptor, name = tempfile.mkstemp(".part", ".error.", path.parent)
     part = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(
+            descriptor, "w", encoding="utf-8", errors="backslashreplace"
+        ) as file:
             file.write(text)
         part.chmod(mode & 0o666)
         part.replace(path)
-    except OSError:
+    except BaseException:
         part.unlink(missing_ok=True)
         raise
 

@@ -176,9 +176,9 @@ def test_another_kind_of_source_is_refused(scene: Scene) -> None:
     scene.deploy(scene.put("a", "x = 1"))
     other = scene.put("a", "x = 2", source="archives:share/a.sar", file="a.sar")
     with pytest.raises(Refused) as caught:
-        scene.propose(other)
+        scene.propose(scene.put("source", "x = 1"), other)
 
-    assert 409 == caught.value.status
+    assert (409, frozenset("a")) == (caught.value.status, caught.value.packages)
     for word in ("a.py (push)", "a.sar (archives:share/a.sar)", "undeploy a"):
         assert word in caught.value.detail
     assert 1 == scene.ledger.generations()[0].number
@@ -201,7 +201,7 @@ def test_artifacts_must_be_stored(scene: Scene) -> None:
     with pytest.raises(Refused, match="of a is not stored") as caught:
         scene.propose(scene.put("b", "x = 1"), Change("a", entry("a", "x = 2")))
 
-    assert 409 == caught.value.status
+    assert (409, frozenset("a")) == (caught.value.status, caught.value.packages)
 
 
 def test_what_is_not_there_cannot_be_taken_away(scene: Scene) -> None:
@@ -211,6 +211,7 @@ def test_what_is_not_there_cannot_be_taken_away(scene: Scene) -> None:
         scene.propose(scene.put("b", "x = 1"), Change("a"))
 
     assert (409, ()) == (caught.value.status, scene.ledger.generations())
+    assert {"a"} == caught.value.packages
 
 
 def test_what_is_not_there_yet_cannot_be_taken_away(scene: Scene) -> None:

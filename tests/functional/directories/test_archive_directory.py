@@ -158,6 +158,152 @@ def test_an_archive_of_another_name_is_an_update(watched: WatchedSite) -> None:
     assert [State.RETIRED, State.ACTIVE] == watched.states()
 
 
+# A FILE THAT BECOMES ANOTHER PACKAGE
+
+
+def becoming(watched: WatchedSite, *more: str) -> Directories:
+    """Watch the directory with an archive, *alpha*, and replace that by *beta*."""
+    watched.move_in(watched.archive("x.sar", "alpha"), watched.archives)
+    watched.put_all({f"{name}.py": "x = 1\n" for name in more}, watched.archives)
+    directories = watched.mirror()
+    watched.until_packages("alpha", *more)
+    directories.scan()
+    watched.move_in(watched.archive("x.sar", "beta"), watched.archives)
+    return directories
+
+
+def recorded(watched: WatchedSite) -> dict[str, str]:
+    """Return the packages that files are recorded with."""
+    return {one.file: one.package for one in watched.ledger.sightings("one")}
+
+
+def test_a_file_that_becomes_another_package(watched: WatchedSite) -> None:
+    """What it was goes, in the same generation; with the file the new one goes.
+
+    Broken on purpose: *alpha* was served for ever.
+    """
+    directories = becoming(watched, "other")
+    watched.until_packages("beta", "other")
+    assert [State.RETIRED, State.ACTIVE] == watched.states()
+    assert {"x.sar": "beta", "other.py": "other"} == recorded(watched)
+    directories.scan()
+    assert {} == place(directories)["problems"]
+    (watched.archives / "x.sar").unlink()
+    watched.until_packages("other")
+
+
+def test_two_files_that_change_their_packages(watched: WatchedSite) -> None:
+    """Nothing is taken away that another file of the directory has."""
+    for name, package in (("x.sar", "alpha"), ("y.sar", "beta")):
+        watched.move_in(watched.archive(name, package, "1"), watched.archives)
+    watched.mirror()
+    watched.until_packages("alpha", "beta")
+    for name, package in (("x.sar", "beta"), ("y.sar", "alpha")):
+        watched.move_in(watched.archive(name, package, "2"), watched.archives)
+    wait_for(
+        lambda: recorded(watched) == {"x.sar": "beta", "y.sar": "alpha"},
+        "both are recorded",
+    )
+    wait_for(
+        lambda: (
+            {n: e.file for n, e in watched.deployments.active().entries.items()}
+            == {"alpha": "y.sar", "beta": "x.sar"}
+        ),
+        "both are served",
+    )
+    removed = [c for g in watched.generations() for c in g.changes if c.entry is None]
+    assert [] == removed
+
+
+def test_a_new_package_that_fails_leaves_what_the_file_was(
+    watched: WatchedSite,
+) -> None:
+    """It is tried once; what the file was is not forgotten, also by the next process.
+
+    It goes with the file, or when the next content is served.
+    """
+    watched.break_package("beta")
+    directories = becoming(watched, "other")
+    wait_for(lambda: place(directories)["problems"], "it is told")
+    assert {"x.sar": "it breaks"} == place(directories)["problems"]
+    assert {"alpha", "other"} == watched.active().keys()
+    tried = len(watched.states())
+    directories.scan()
+    directories.close()
+    again = watched.mirror()
+    again.scan()
+    assert tried == len(watched.states())
+    assert {"x.sar": "alpha", "other.py": "other"} == recorded(watched)
+    watched.break_package()
+    watched.move_in(watched.archive("x.sar", "beta", "2"), watched.archives)
+    watched.until_packages("beta", "other")
+
+
+def test_a_new_package_that_failed_goes_with_what_the_file_was(
+    watched: WatchedSite,
+) -> None:
+    """The file is gone, and so is what still served from it."""
+    watched.break_package("beta")
+    directories = becoming(watched, "other")
+    wait_for(lambda: place(directories)["problems"], "it is told")
+    (watched.archives / "x.sar").unlink()
+    watched.until_packages("other")
+
+
+def test_what_others_import_keeps_a_file_from_becoming_another_package(
+    watched: WatchedSite,
+) -> None:
+    """Both or none: it is told, and tried again when something else has changed."""
+    watched.break_when(
+        lambda names: "other" in names and "alpha" not in names,
+        "alpha",
+        "other imports it",
+    )
+    directories = becoming(watched, "other", "more")
+    wait_for(lambda: place(directories)["problems"], "it is told")
+    assert {"x.sar": "other imports it"} == place(directories)["problems"]
+    tried = len(watched.states())
+    directories.scan()
+    assert tried == len(watched.states())
+    assert {"alpha", "more", "other"} == watched.active().keys()
+    (watched.archives / "other.py").unlink()
+    watched.until_packages("beta", "more")
+
+
+def test_a_new_package_that_clashes_leaves_what_the_file_was(
+    watched: WatchedSite,
+) -> None:
+    """The name belongs to an upload; when that goes, the file becomes it."""
+    entry = watched.deployments.receive("beta.py", [b"x = 0\n"])
+    watched.deployments.deploy([entry], ACTOR)
+    watched.until_packages("beta")
+    watched.move_in(watched.archive("x.sar", "alpha"), watched.archives)
+    directories = watched.mirror()
+    watched.until_packages("alpha", "beta")
+    watched.move_in(watched.archive("x.sar", "beta"), watched.archives)
+    wait_for(lambda: place(directories)["problems"], "it is told")
+    directories.scan()
+    assert {"alpha", "beta"} == watched.active().keys()
+    watched.deployments.undeploy(["beta"], ACTOR)
+    watched.until_packages("alpha")
+    directories.scan()
+    watched.until_packages("beta")
+
+
+def test_files_that_become_other_packages_count_as_lost(watched: WatchedSite) -> None:
+    """Most of a directory is not taken away without a question in this way either."""
+    directories = watched.mirror(archives__update_trigger="on-demand")
+    for word in ("old", "new"):
+        for number in range(3):
+            made = watched.archive(f"{number}.sar", f"{word}{number}")
+            watched.move_in(made, watched.archives)
+        report = only(directories.scan())
+        assert {"old0", "old1", "old2"} == watched.active().keys()
+    assert "it has lost 3 of 3 packages at once" in report.held
+    directories.scan(confirm_removals=True)
+    watched.until_packages("new0", "new1", "new2")
+
+
 def test_a_file_that_is_gone_for_a_moment_is_not_undeployed(
     watched: WatchedSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,6 +620,34 @@ def test_a_node_that_lags_behind_says_so(watched: WatchedSite, tmp_path: Path) -
     } == place(second)["differs"]
 
 
+def test_a_file_that_does_not_serve_takes_nothing_away(
+    watched: WatchedSite, tmp_path: Path
+) -> None:
+    """The other directory of the node has the package too, and that one serves."""
+    other = tmp_path / "other"
+    other.mkdir()
+    watched.put_all({"crm.py": "x = 1\n", "shop.py": "x = 1\n"}, watched.archives)
+    watched.put_all({"crm.py": "x = 2\n", "stock.py": "x = 1\n"}, other)
+    directories = watched.mirror(
+        archives__location=f"{watched.archives}\n{other}", archives__id="one\ntwo"
+    )
+    watched.until_packages("crm", "shop", "stock")
+    directories.scan()
+    source = watched.deployments.active().entries["crm"].source
+    places = {"one": watched.archives, "two": other}
+    serves = places.pop(source.removeprefix("archives:").partition("/")[0])
+    ((name, idle),) = places.items()
+    (idle / "crm.py").unlink()
+    wait_for(
+        lambda: "crm.py" not in [s.file for s in watched.ledger.sightings(name)],
+        "it is struck off",
+    )
+    directories.scan()
+    assert source == watched.deployments.active().entries["crm"].source
+    (serves / "crm.py").unlink()
+    watched.until_packages("shop", "stock")
+
+
 def test_what_is_rolled_back_stays_so(watched: WatchedSite) -> None:
     """The file has not changed, so nothing is proposed; not after a restart either."""
     directories = watched.mirror()
@@ -575,6 +749,27 @@ def test_a_batch_that_is_on_its_way_is_followed(watched: WatchedSite) -> None:
     wait_for(lambda: place(again)["problems"], "it is told")
     assert {"crm.py": "it breaks"} == place(again)["problems"]
     assert [State.FAILED] == watched.states()
+
+
+def test_what_a_file_was_is_not_forgotten_by_a_process_that_dies(
+    watched: WatchedSite,
+) -> None:
+    """The next one follows the batch, and knows that the package was the file's."""
+    watched.break_package("beta")
+    watched.move_in(watched.archive("x.sar", "alpha"), watched.archives)
+    watched.put("other.py", "x = 1\n", watched.archives)
+    first = watched.mirror()
+    watched.until_packages("alpha", "other")
+    first.scan()
+    watched.voter.held.set()
+    watched.move_in(watched.archive("x.sar", "beta"), watched.archives)
+    wait_for(lambda: recorded(watched)["x.sar"] == "beta", "it is proposed")
+    first.close()
+    second = watched.mirror()
+    watched.voter.held.clear()
+    wait_for(lambda: place(second)["problems"], "it is told")
+    (watched.archives / "x.sar").unlink()
+    watched.until_packages("other")
 
 
 # THE LEDGER

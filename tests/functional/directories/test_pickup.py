@@ -335,16 +335,89 @@ def test_only_what_is_refused_fails(watched: WatchedSite) -> None:
     assert [State.ACTIVE] == watched.states()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [b"pr\xfcfung.py", b"a" * 252 + b".py", ("\u00fc" * 126).encode() + b".py"],
+    ids=["Latin-1", "long", "long UTF-8"],
+)
+def test_an_odd_name_fails_alone(
+    watched: WatchedSite, caplog: pytest.LogCaptureFixture, name: bytes
+) -> None:
+    """What came with it is deployed, and what comes after it; all can be read.
+
+    Broken on purpose: the text, or the numbered name, could not be written, and all
+    files were put back, again and again.
+    """
+    directories = watched.directories()
+    odd = os.fsdecode(name)
+    for number in range(2):
+        watched.put("good.py", f"x = {number}\n")
+        (watched.pickup / odd).write_text("x = 1\n")
+        watched.until_active({"good": f"x = {number}\n"})
+        emptied(watched)
+    watched.put("later.py")
+    watched.until_packages("good", "later")
+    emptied(watched)
+    assert "" == place(directories)["trouble"]
+    kept, numbered = (n for n in watched.failed() if not n.endswith(".txt"))
+    assert f"{kept}.1" == numbered
+    texts = {f"{name}.error.txt" for name in (kept, numbered)}
+    assert {kept, numbered, *texts} == {*watched.failed()}
+    assert kept.endswith(".py")
+    assert "is not accepted" in watched.error(kept)
+    assert b"is in failed" in caplog.text.encode()  # a log that is UTF-8 can have it
+
+
+def test_two_long_names_stay_two_in_failed(watched: WatchedSite) -> None:
+    """They are cut, and are not taken for one file that failed twice."""
+    watched.directories()
+    for end in "xy":
+        (watched.pickup / f"{'a' * 251}{end}.py").write_text(f"{end} = 1\n")
+    wait_for(lambda: len(watched.failed()) == 4, "both are in failed")
+    emptied(watched)
+    found = [n for n in watched.failed() if n.endswith(".py")]
+    texts = {(watched.pickup / "failed" / name).read_text() for name in found}
+    assert {"x = 1\n", "y = 1\n"} == texts
+
+
+def test_one_that_cannot_be_moved_to_failed_holds_up_no_other(
+    watched: WatchedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is back in its place, with the reason, until it can be."""
+    monkeypatch.setattr(places, "_FIRST", 0.05)
+    fail, broken = pickup.PickUp.fail, [True]
+
+    def failing(self: pickup.PickUp, claim: pickup.Claim, name: str, text: str) -> None:
+        if broken and name == "my-module.py":
+            raise OSError(5, "Input/output error")
+        fail(self, claim, name, text)
+
+    monkeypatch.setattr(pickup.PickUp, "fail", failing)
+    directories = watched.directories()
+    watched.put_all({"my-module.py": "x = 1\n", "good.py": "x = 1\n"})
+    watched.until_packages("good")
+    trouble = "my-module.py cannot be moved to failed: Input/output error"
+    wait_for(lambda: place(directories)["trouble"] == trouble, "it is told")
+    wait_for(lambda: "my-module.py" in watched.visible(), "it is back")
+    broken.clear()
+    emptied(watched)
+    assert ["my-module.py", "my-module.py.error.txt"] == watched.failed()
+
+
 def test_only_what_clashes_fails(watched: WatchedSite) -> None:
-    """A package of an archive directory cannot be replaced from here."""
+    """A package of an archive directory cannot be replaced from here.
+
+    Broken on purpose: who had a word of the sentence for a name failed with it.
+    """
     entry = watched.deployments.receive(
         "crm.py", [b"x = 0\n"], source="archives:one/crm.py"
     )
     watched.deployments.deploy([entry], ACTOR)
     watched.until_packages("crm")
     watched.directories()
-    watched.put_all({"crm.py": "x = 1\n", "shop.py": "x = 1\n"})
-    watched.until_packages("crm", "shop")
+    others = ["shop", "source", "name"]
+    watched.put_all({f"{name}.py": "x = 1\n" for name in ["crm", *others]})
+    watched.until_packages("crm", *others)
     emptied(watched)
     assert ["crm.py", "crm.py.error.txt"] == watched.failed()
     assert "crm.py (archives:one/crm.py)" in watched.error("crm.py")

@@ -69,6 +69,27 @@ def test_only_what_serves_from_an_archive_directory_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "digest", "lost"),
+    [
+        ("archives:one/a.py", "d", True),
+        ("archives:one/old.py", "other", True),  # it failed, or was rolled back
+        ("archives:two/a.py", "d", True),  # another machine had it first
+        ("archives:two/a.py", "other", False),
+        ("archives:one/two/a.py", "other", False),  # a directory below this one
+        ("push", "d", False),
+    ],
+)
+def test_what_another_directory_serves_is_not_lost(
+    source: str,
+    digest: str,
+    lost: bool,  # noqa: FBT001
+) -> None:
+    """Unless it is just what the file was that is gone from here."""
+    serving = {"a": Entry("a", digest, Kind.MODULE, "a.py", source)}
+    assert lost == bool(archives.lost([seen("a.py")], (), serving))
+
+
+@pytest.mark.parametrize(
     ("lost", "known", "empty", "elsewhere", "held"),
     [
         (0, 5, "", False, False),

@@ -207,10 +207,13 @@ def test_missing_packages() -> None:
     added = generation(6, changes=(Change("a", entry("a", "1")),))
     removed = generation(7, changes=(Change("a"),))
 
-    assert "no package a" in decisions.missing(removal, {}, ())
-    assert "on its way in generation 6" in decisions.missing(removal, {}, (added,))
-    assert "" == decisions.missing(removal, {}, (added, removed))
-    assert "" == decisions.missing(removal, {"a": entry("a", "1")}, ())
+    assert ("a", "there is no package a to take away") == (
+        decisions.missing(removal, {}, ())
+    )
+    name, told = decisions.missing(removal, {}, (added,)) or ("", "")
+    assert ("a", True) == (name, "on its way in generation 6" in told)
+    assert None is decisions.missing(removal, {}, (added, removed))
+    assert None is decisions.missing(removal, {"a": entry("a", "1")}, ())
 
 
 def test_stopping_wins_over_starting() -> None:
