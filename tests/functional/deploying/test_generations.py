@@ -507,4 +507,4 @@ def test_a_node_that_cannot_follow_serves_what_it_can(site: SiteFolder) -> None:
     host.node.reload()
     wait_for(lambda: host.node.generation == number, "the newer one")
     assert "two" == get(host, "/crm").text
-    assert host.node.readiness()[0]
+    wait_for(lambda: host.node.readiness()[0], "it has said so")
