@@ -51,7 +51,7 @@ class LogHandlers:
 
     def silence(self, heir: LogHandlers | None) -> None:
         """Let ``heir`` take over, where it has none of its own; detach the others."""
-        for logger, handler in self.own:
+        for logger, handler in tuple(self.own):
             if handler not in logger.handlers:
                 continue
             if heir is not None and not heir._has(logger):  # noqa: SLF001 - a sibling
@@ -84,7 +84,7 @@ class LogHandlers:
         lent = {id(item.handler) for item in self._lent}
         for item in self._lent:
             item.origin = None
-        for logger, handler in self.own:
+        for logger, handler in tuple(self.own):
             if id(handler) not in lent:
                 _detach(logger, handler)
                 _close(handler)

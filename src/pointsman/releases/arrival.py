@@ -33,13 +33,19 @@ def is_there(root: Root, new: Manifest, now: float) -> bool:
     One with the same manifest that is damaged loses its name, if nobody runs from it.
 
     Raises:
-        ReleaseError: it is there with other content, or is damaged and in use.
+        ReleaseError: it is there with other content, or is damaged and in use, or
+            has no manifest that could tell.
 
     """
     tree = root.tree(new.release)
     if not os.path.lexists(tree):
         return False
-    old = manifest.read(tree)
+    try:
+        old = manifest.read(tree)
+    except ReleaseError as error:  # nor can it be known whether somebody runs from it
+        raise ReleaseError(
+            f"{error}; when nothing runs from it, move {tree} away first"
+        ) from error
     if old.digest != new.digest:
         raise ReleaseError(
             f"{new.release} is there already, with other content"
