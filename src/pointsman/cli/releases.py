@@ -12,7 +12,7 @@ from pointsman.cli import release_documents as documents
 from pointsman.cli import releasing, root, tables
 from pointsman.cli.options import REFUSED, ending, examples
 from pointsman.cli.progress import Progress
-from pointsman.cli.root import rooted
+from pointsman.cli.root import there
 from pointsman.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _switching(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapped: Callable[..., Any] = switches
     for option in reversed(options):
         wrapped = option(wrapped)
-    return rooted(wrapped)
+    return there(wrapped)
 
 
 @release.command(
@@ -173,7 +173,7 @@ def rollback(
     ),
 )
 @ending
-@rooted
+@there
 def list_(*, store: Store, as_json: bool) -> int:
     """List the releases, the newest first; → is what is committed."""
     releases, entry = store.releases(), store.journal.read()
@@ -197,7 +197,7 @@ def list_(*, store: Store, as_json: bool) -> int:
 )
 @click.argument("versions", metavar="[RELEASE]...", nargs=-1, shell_complete=root.names)
 @ending
-@rooted
+@there
 def verify(*, versions: tuple[str, ...], store: Store, as_json: bool) -> int:
     """Compare every file of releases, by default of all, with their manifests."""
     wanted = [store.find(one) for one in versions]
@@ -233,7 +233,7 @@ def verify(*, versions: tuple[str, ...], store: Store, as_json: bool) -> int:
     "--quarantined", is_flag=True, help="Also those in quarantine; they stay known."
 )
 @ending
-@rooted
+@there
 def prune(*, keep: int, quarantined: bool, store: Store, as_json: bool) -> int:
     """Remove old releases; never one in use, nor the current, nor the one before."""
     with Progress() as progress:
@@ -249,7 +249,7 @@ def prune(*, keep: int, quarantined: bool, store: Store, as_json: bool) -> int:
 @release.command(epilog=examples("pointsman release clear 1.5.0"))
 @click.argument("version", metavar="RELEASE", shell_complete=root.names)
 @ending
-@rooted
+@there
 def clear(*, version: str, store: Store, as_json: bool) -> int:
     """Take a release out of quarantine: it may be activated again."""
     found = store.find(version)

@@ -19,17 +19,28 @@ VARIABLE = "POINTSMAN_ROOT"
 
 
 def rooted(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--root``, of a site that is there; hand it over as ``store``."""
+    """Add ``--root``; hand it over as ``store``."""
 
     @functools.wraps(command)
     def with_store(*, root: Path | None, **given: Any) -> Any:
-        if root is not None and not (root / "releases").is_dir():
-            raise click.BadParameter(
-                f"{root} is no site: it has no folder releases", param_hint="--root"
-            )
         return command(store=opened(root), **given)
 
     return option(with_store)
+
+
+def there(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Do what `rooted` does, for a site that must be there."""
+
+    @functools.wraps(command)
+    def with_site(*, store: Store, **given: Any) -> Any:
+        if not store.root.releases.is_dir():
+            raise click.BadParameter(
+                f"{store.root.path} is no site: it has no folder releases",
+                param_hint="--root",
+            )
+        return command(store=store, **given)
+
+    return rooted(with_site)
 
 
 option = click.option(

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 # As they are before `registries` takes them over: what is done here is nobody's.
@@ -60,7 +64,7 @@ class LogHandlers:
                 heir._inherited.append(item)  # noqa: SLF001
             else:
                 self._silenced.append((logger, handler))
-                _detach(logger, handler)
+                _quietly(_detach, logger, handler)
         while self._inherited:
             self._pass_on(self._inherited.pop(0), heir)
 
@@ -75,7 +79,7 @@ class LogHandlers:
     def revive(self) -> None:
         """Attach again what was detached, for a version that serves again."""
         while self._silenced:
-            _attach(*self._silenced.pop(0))
+            _quietly(_attach, *self._silenced.pop(0))
 
     def end(self) -> None:
         """Detach and close all that nobody goes on with."""
@@ -86,24 +90,24 @@ class LogHandlers:
             item.origin = None
         for logger, handler in tuple(self.own):
             if id(handler) not in lent:
-                _detach(logger, handler)
-                _close(handler)
+                _quietly(_detach, logger, handler)
+                _quietly(handler.close)
 
     def _has(self, logger: logging.Logger) -> bool:
         return any(logger is other for other, _ in self.own)
 
 
 def _give_back(item: Inherited) -> None:
-    _detach(item.logger, item.handler)
+    _quietly(_detach, item.logger, item.handler)
     if item.origin is None:
-        _close(item.handler)
+        _quietly(item.handler.close)
         return
     item.origin._lent.remove(item)  # noqa: SLF001 - of the class above
     item.origin._silenced.append((item.logger, item.handler))  # noqa: SLF001
 
 
-def _close(handler: logging.Handler) -> None:
+def _quietly(function: Callable[..., object], *arguments: object) -> None:
     try:
-        handler.close()
-    except BaseException:  # noqa: BLE001 - a stranger's clean-up must not stop ours
-        _log.exception("%r could not be closed", handler)
+        function(*arguments)
+    except BaseException:  # noqa: BLE001 - a stranger's handler must not stop ours
+        _log.exception("%r of a replaced version failed", function)

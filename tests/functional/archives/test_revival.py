@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 
-from pointsman.namespace import registries
+from pointsman.namespace import handlers, registries
 
 if TYPE_CHECKING:
     import pytest
@@ -144,7 +144,7 @@ def test_a_logger_that_fails(
         raise RuntimeError("broken")
 
     with monkeypatch.context() as patched:
-        patched.setitem(registries._ordinary, "add_handler", broken)
+        patched.setattr(handlers, "_attach", broken)
         registries.revive(space(first))
 
     assert "RuntimeError: broken" in caplog.text
